@@ -1,0 +1,2 @@
+//! OCI documents, the store, layers and snapshots.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The sandbox, its networks, and containers.

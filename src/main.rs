@@ -1,0 +1,2 @@
+//! mkimg builds container images from a Dockerfile and runs them.
+fn main() {}
