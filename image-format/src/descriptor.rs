@@ -1,0 +1,92 @@
+//! Descriptors: what points at a blob.
+//!
+//! Source: OCI image specification, `descriptor.md`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+
+/// The annotation that names a manifest in an image layout (`annotations.md`).
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation in which containerd and docker keep an image's whole reference.
+pub const IMAGE_NAME: &str = "io.containerd.image.name";
+
+/// A blob's type, digest and size, and what else is said of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// The media type of the blob.
+    pub media_type: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// The number of its bytes.
+    pub size: u64,
+    /// Annotations by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// In an index: what machine the image runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Members that mkimg does not know, kept as they are.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+impl Descriptor {
+    /// A descriptor of these bytes.
+    #[must_use]
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self::new(media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// A descriptor with nothing beside the three members that every one has.
+    #[must_use]
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            annotations: BTreeMap::new(),
+            platform: None,
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// An operating system and a processor architecture, in Go's names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// As in `amd64`, `arm64`.
+    pub architecture: String,
+    /// As in `linux`.
+    pub os: String,
+    /// As in `v8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Members that mkimg does not know, kept as they are.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+impl Platform {
+    /// The platform that this binary runs on.
+    #[must_use]
+    pub fn host() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            other => other,
+        };
+        Self {
+            architecture: architecture.to_owned(),
+            os: "linux".to_owned(),
+            variant: None,
+            extra: BTreeMap::new(),
+        }
+    }
+}
