@@ -6,3 +6,4 @@ pub mod descriptor;
 pub mod digest;
 pub mod manifest;
 pub mod media_type;
+pub mod reference;
