@@ -4,6 +4,9 @@
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod layer;
+pub mod layout;
 pub mod manifest;
 pub mod media_type;
+pub mod nearest;
 pub mod reference;

@@ -1,0 +1,3 @@
+//! Layers: tar archives of what a step changed.
+
+pub mod compression;

@@ -1,0 +1,280 @@
+//! Blobs: written once under their digest, and verified when read.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use super::{Store, StoreError, io_error};
+use crate::descriptor::Descriptor;
+use crate::digest::{Digest, Hasher};
+
+/// The most bytes of a manifest, an index or a config that are read: registries take 4 MiB.
+pub const LARGEST_DOCUMENT: u64 = 4 << 20;
+/// A block of this many zeros becomes a hole.
+const HOLE: usize = 64 << 10;
+
+impl Store {
+    /// Where a blob lies, whether it is there or not.
+    #[must_use]
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root().join("blobs/sha256").join(digest.hex())
+    }
+
+    /// The size of a blob in bytes; `None` where it is missing.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let path = self.blob_path(digest);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    /// Opens a blob, unverified.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where it is not there.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing(*digest),
+            _ => io_error("open", &path)(error),
+        })
+    }
+
+    /// Reads a document whole and verifies it.
+    ///
+    /// # Errors
+    /// When it is missing, corrupt, not of the size its descriptor says, or over 4 MiB.
+    pub fn read_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, StoreError> {
+        let Descriptor { digest, size, .. } = descriptor;
+        if *size > LARGEST_DOCUMENT {
+            let (digest, size, limit) = (*digest, *size, LARGEST_DOCUMENT);
+            return Err(StoreError::TooLarge {
+                digest,
+                size,
+                limit,
+            });
+        }
+        let mut bytes = Vec::new();
+        let mut reader = VerifiedReader::new(self.open_blob(digest)?, *digest, *size);
+        match reader.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(blob_error(error, || {
+                io_error("read", &self.blob_path(digest))
+            })),
+        }
+    }
+
+    /// Stores these bytes.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let mut writer = self.blob_writer()?;
+        let path = writer.file.path().to_owned();
+        writer.write_all(bytes).map_err(io_error("write", &path))?;
+        Ok(writer.finish()?.0)
+    }
+
+    /// A writer of a blob whose digest is not yet known.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
+        let dir = self.0.tmp.path();
+        let file = tempfile::Builder::new().prefix("b").tempfile_in(dir);
+        let file = file.map_err(io_error("make a file in", dir))?;
+        Ok(BlobWriter {
+            store: self.clone(),
+            file,
+            hasher: Hasher::new(),
+            written: 0,
+            hole: false,
+        })
+    }
+
+    /// Makes blobs durable, and the directory that names them.
+    ///
+    /// # Errors
+    /// When one is missing, or the disk fails.
+    pub fn sync(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        for digest in digests {
+            let path = self.blob_path(digest);
+            self.open_blob(digest)?
+                .sync_all()
+                .map_err(io_error("make durable", &path))?;
+        }
+        let dir = self.root().join("blobs/sha256");
+        let sync = || File::open(&dir)?.sync_all();
+        sync().map_err(io_error("make durable", &dir))
+    }
+}
+
+/// A blob in the making: not in the store until [`BlobWriter::finish`], and gone if dropped.
+pub struct BlobWriter {
+    store: Store,
+    file: tempfile::NamedTempFile,
+    hasher: Hasher,
+    written: u64,
+    hole: bool,
+}
+
+impl BlobWriter {
+    /// Puts the blob into the store; the same bytes twice are one blob.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn finish(self) -> Result<(Digest, u64), StoreError> {
+        let Self {
+            store,
+            file,
+            hasher,
+            written,
+            hole,
+        } = self;
+        let digest = hasher.finish();
+        let path = store.blob_path(&digest);
+        if hole {
+            file.as_file()
+                .set_len(written)
+                .map_err(io_error("write", file.path()))?;
+        }
+        // A file of another size under this name was cut off by a crash, and is mended so.
+        if store.blob_size(&digest)? != Some(written) {
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))
+                .map_err(|error| io_error("write", file.path())(error.into()))?;
+            file.persist(&path)
+                .map_err(|error| io_error("write", &path)(error.error))?;
+        }
+        Ok((digest, written))
+    }
+
+    /// As [`BlobWriter::finish`], but only if the bytes are the expected ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when they are not; nothing is stored then.
+    pub fn finish_as(self, expected: Digest) -> Result<u64, StoreError> {
+        let found = self.hasher.clone().finish();
+        if found != expected {
+            return Err(StoreError::Corrupt {
+                expected,
+                found,
+                size: self.written,
+            });
+        }
+        self.finish().map(|(_, size)| size)
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let hole = bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0);
+        let taken = if hole {
+            self.file
+                .as_file_mut()
+                .seek(SeekFrom::Current(bytes.len() as i64))?;
+            bytes.len()
+        } else {
+            self.file.as_file_mut().write(bytes)?
+        };
+        self.hole |= hole;
+        self.hasher.update(&bytes[..taken]);
+        self.written += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands on a blob's bytes and fails at their end if they were not the right ones.
+///
+/// Who must not use wrong bytes reads to the end before it publishes anything.
+pub struct VerifiedReader<R> {
+    inner: R,
+    hasher: Hasher,
+    digest: Digest,
+    expected: Option<u64>,
+    found: u64,
+}
+
+impl<R: Read> VerifiedReader<R> {
+    /// Wraps the reader of a blob with this digest and this many bytes.
+    pub fn new(inner: R, digest: Digest, size: u64) -> Self {
+        Self {
+            inner,
+            hasher: Hasher::new(),
+            digest,
+            expected: Some(size),
+            found: 0,
+        }
+    }
+
+    /// Wraps a reader of which only the digest is known: a layer's tar within its compression.
+    pub fn of_unknown_size(inner: R, digest: Digest) -> Self {
+        Self {
+            inner,
+            hasher: Hasher::new(),
+            digest,
+            expected: None,
+            found: 0,
+        }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let Self {
+            digest,
+            expected,
+            found: size,
+            ..
+        } = *self;
+        if let Some(expected) = expected.filter(|expected| *expected != size) {
+            return Err(StoreError::Size {
+                digest,
+                expected,
+                found: size,
+            });
+        }
+        let found = self.hasher.clone().finish();
+        if found == digest {
+            Ok(())
+        } else {
+            Err(StoreError::Corrupt {
+                expected: digest,
+                found,
+                size,
+            })
+        }
+    }
+}
+
+impl<R: Read> Read for VerifiedReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.found += read as u64;
+        if read == 0 || self.expected.is_some_and(|expected| self.found > expected) {
+            self.check().map_err(io::Error::other)?;
+        }
+        Ok(read)
+    }
+}
+
+/// The store's error inside an I/O error, or the I/O error itself.
+pub(super) fn blob_error<F>(error: io::Error, name: impl FnOnce() -> F) -> StoreError
+where
+    F: FnOnce(io::Error) -> StoreError,
+{
+    match error.downcast::<StoreError>() {
+        Ok(inner) => inner,
+        Err(error) => name()(error),
+    }
+}

@@ -1,0 +1,108 @@
+//! Each process's directory for what is not yet published, and the sweeping of dead ones.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Store, StoreError, io_error};
+
+const LOCK: &str = "lock";
+
+/// This process's directory under `tmp/`. It is alive as long as its lock file is locked: a
+/// process ID would say nothing in another PID namespace, or after a reboot.
+pub(super) struct ProcessTmp {
+    dir: tempfile::TempDir,
+    _lock: File,
+}
+
+impl ProcessTmp {
+    /// Sweeps what dead processes left, then makes this one's directory.
+    pub(super) fn new(root: &Path) -> Result<Self, StoreError> {
+        let parent = root.join("tmp");
+        // Held while a directory is not yet locked, so that nobody takes it for a dead one's.
+        let guard = File::open(&parent).map_err(io_error("open", &parent))?;
+        guard.lock().map_err(io_error("lock", &parent))?;
+        sweep(&parent)?;
+        let dir = tempfile::Builder::new().prefix("p").tempdir_in(&parent);
+        let dir = dir.map_err(io_error("make a directory in", &parent))?;
+        let path = dir.path().join(LOCK);
+        let lock = File::create(&path).map_err(io_error("write", &path))?;
+        lock.lock().map_err(io_error("lock", &path))?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for ProcessTmp {
+    fn drop(&mut self) {
+        // What cannot be removed now, the next process sweeps.
+        let _ = super::remove_tree(self.dir.path());
+    }
+}
+
+fn sweep(parent: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(parent).map_err(io_error("read", parent))? {
+        let dir = entry.map_err(io_error("read", parent))?.path();
+        if is_dead(&dir)? {
+            // Files of subordinate users can be removed only in their namespace: what is left, a
+            // process that works there sweeps.
+            let _ = super::remove_tree(&dir);
+        }
+    }
+    Ok(())
+}
+
+fn is_dead(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(io_error("open", &path)(error)),
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+    }
+}
+
+/// A directory on the store's file system that is removed when dropped, unless moved away.
+pub struct TmpDir {
+    path: PathBuf,
+    /// The store must outlive it, or its process's directory is gone first.
+    _store: Store,
+}
+
+impl TmpDir {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TmpDir {
+    fn drop(&mut self) {
+        // What cannot be removed now, the next process sweeps.
+        let _ = super::remove_tree(&self.path);
+    }
+}
+
+impl Store {
+    /// A new, empty directory on the store's file system.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn tmp_dir(&self) -> Result<TmpDir, StoreError> {
+        let parent = self.0.tmp.path();
+        let dir = tempfile::Builder::new().prefix("d").tempdir_in(parent);
+        let dir = dir.map_err(io_error("make a directory in", parent))?;
+        Ok(TmpDir {
+            path: dir.keep(),
+            _store: self.clone(),
+        })
+    }
+}
