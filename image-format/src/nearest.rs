@@ -15,24 +15,29 @@ pub fn nearest<S: AsRef<str>>(
         .map(|(_, candidate)| candidate.as_ref().to_owned())
 }
 
-/// Levenshtein's distance; names longer than any sensible one are far from everything.
+/// Insertions, deletions, replacements and swaps of neighbours from one to the other (optimal string
+/// alignment); names longer than any sensible one are far from everything.
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 256;
     if a.len() > LONGEST || b.len() > LONGEST {
         return usize::MAX;
     }
+    let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.iter().enumerate() {
+        let mut row = vec![i + 1; b.len() + 1];
         for (j, other) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            let replaced = last[j] + usize::from(letter != other);
+            row[j + 1] = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i - 1] == *other && b[j - 1] == *letter {
+                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
+            }
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[b.len()]
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod tests {
     fn finds_the_slip_and_nothing_far() {
         let names = ["debian:12", "alpine:latest"];
         assert_eq!(nearest("debain:12", names).as_deref(), Some("debian:12"));
+        assert_eq!(nearest("CPOY", ["CMD", "COPY"]).as_deref(), Some("COPY"));
         assert_eq!(nearest("ubuntu", names), None);
         assert_eq!(nearest("", [""; 0]), None);
     }

@@ -1,0 +1,185 @@
+//! What a Dockerfile says, before any variable is expanded.
+//!
+//! Every word keeps the place it was written at, so that whatever goes wrong later can be shown there.
+
+use super::span::{Source, Span};
+
+/// A parsed Dockerfile.
+#[derive(Clone, Debug)]
+pub struct Dockerfile {
+    /// The text as it was given; spans point into it.
+    pub source: Source,
+    /// The escape character: `\`, or `` ` `` by `# escape`.
+    pub escape: char,
+    /// The `ARG`s before the first `FROM`; only `FROM` lines see them, and stages that ask by `ARG name`.
+    pub global_args: Vec<Instruction>,
+    /// The stages, at least one, in the order of the file.
+    pub stages: Vec<Stage>,
+    /// What docker accepts and people rarely mean.
+    pub warnings: Vec<Warning>,
+}
+
+/// A `FROM` and what follows it up to the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The image, `scratch` or earlier stage it stands on; may hold variables, which `global_args` give.
+    pub base: Word,
+    /// The name given by `AS`, in lower case.
+    pub name: Option<Word>,
+    /// The whole `FROM` instruction.
+    pub span: Span,
+    /// The word `FROM` itself.
+    pub keyword: Span,
+    /// The instructions after `FROM`.
+    pub instructions: Vec<Instruction>,
+}
+
+/// One instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// From its keyword to its last character, continuation lines included.
+    pub span: Span,
+    /// The keyword alone.
+    pub keyword: Span,
+    /// What it says.
+    pub command: Command,
+}
+
+/// What an instruction says. Those that docker expands hold words that may contain variables:
+/// see [`Instruction::expand`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `ARG`
+    Arg(Vec<ArgDeclaration>),
+    /// `CMD`; never expanded
+    Cmd(CommandLine),
+    /// `COPY`
+    Copy(Copy),
+    /// `ENTRYPOINT`; never expanded
+    Entrypoint(CommandLine),
+    /// `ENV`
+    Env(Vec<Pair>),
+    /// `EXPOSE`; after expansion one word a port: see [`super::port::exposed`]
+    Expose(Vec<Word>),
+    /// `LABEL`
+    Label(Vec<Pair>),
+    /// `RUN`; never expanded here, the shell does it
+    Run(Run),
+    /// `USER`
+    User(Word),
+    /// `WORKDIR`
+    Workdir(Word),
+}
+
+impl Command {
+    /// The instruction's name in upper case.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Arg(_) => "ARG",
+            Command::Cmd(_) => "CMD",
+            Command::Copy(_) => "COPY",
+            Command::Entrypoint(_) => "ENTRYPOINT",
+            Command::Env(_) => "ENV",
+            Command::Expose(_) => "EXPOSE",
+            Command::Label(_) => "LABEL",
+            Command::Run(_) => "RUN",
+            Command::User(_) => "USER",
+            Command::Workdir(_) => "WORKDIR",
+        }
+    }
+}
+
+/// A word and where it stands.
+///
+/// `text` has its continuations joined and, in a JSON form, its escapes resolved; quotes and variables are
+/// still in it until it is expanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl Word {
+    /// The place of a byte range of `text`: exact where the word was written in one piece, else the whole word.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Span {
+        if self.span.len() != self.text.len() || range.end > self.text.len() {
+            return self.span;
+        }
+        Span {
+            start: self.span.start + range.start,
+            end: self.span.start + range.end,
+            line: self.span.line,
+        }
+    }
+}
+
+/// `name=value` of `ENV` and `LABEL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The name.
+    pub name: Word,
+    /// The value.
+    pub value: Word,
+}
+
+/// One `name` or `name=default` of `ARG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgDeclaration {
+    /// The name; docker does not expand it.
+    pub name: Word,
+    /// The default, where there is one (`ARG a=` has an empty one).
+    pub default: Option<Word>,
+}
+
+/// The command of `RUN`, `CMD` or `ENTRYPOINT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandLine {
+    /// Shell form: one text, to be given to `/bin/sh -c`. Empty for an instruction without arguments.
+    Shell(Word),
+    /// Exec form: a JSON array of strings, possibly empty.
+    Exec(Vec<Word>),
+}
+
+/// `RUN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What is run.
+    pub command: CommandLine,
+}
+
+/// `COPY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// `--from`: a stage's name or number, or an image; never expanded.
+    pub from: Option<Word>,
+    /// `--chown`: see [`super::ownership::Owner`].
+    pub chown: Option<Word>,
+    /// `--chmod`: see [`super::ownership::mode`].
+    pub chmod: Option<Word>,
+    /// What is copied, at least one; patterns of [`crate::glob`].
+    pub sources: Vec<Word>,
+    /// Where to.
+    pub destination: Word,
+}
+
+/// Something docker accepts and people rarely mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What is odd.
+    pub kind: WarningKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What is odd about a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WarningKind {
+    /// Docker joins such lines, and says it will stop doing so.
+    #[error("empty line inside a continued instruction")]
+    EmptyContinuation,
+    /// `CMD ["a" "b"]`: run by a shell, brackets and all.
+    #[error("this looks like a JSON array but is not one, so a shell gets it as it is")]
+    NotQuiteJson,
+}

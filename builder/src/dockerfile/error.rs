@@ -1,0 +1,170 @@
+//! What can be wrong with a Dockerfile.
+
+use super::expand::ExpandError;
+use super::port::PortError;
+use super::span::Span;
+
+/// A Dockerfile, or a word in it, was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct ParseError {
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+    /// The exact place.
+    pub span: Span,
+    /// What to do, where something better than the obvious is known.
+    pub hint: Option<String>,
+}
+
+impl ParseError {
+    /// An error without a hint.
+    pub fn new(kind: ParseErrorKind, span: Span) -> Self {
+        ParseError {
+            kind,
+            span,
+            hint: None,
+        }
+    }
+
+    /// The same error with a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// The kinds of [`ParseError`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseErrorKind {
+    /// More than [`super::MAX_FILE_BYTES`].
+    #[error("the Dockerfile has {bytes} bytes, more than the {limit} allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A line longer than docker reads ([`super::MAX_LINE_BYTES`]).
+    #[error("this line has {bytes} bytes, more than the {limit} allowed")]
+    LineTooLong {
+        /// Its length in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More than [`super::MAX_STAGES`].
+    #[error("more than {limit} stages")]
+    TooManyStages {
+        /// The limit.
+        limit: usize,
+    },
+    /// A NUL byte: no command line, path or variable can hold it.
+    #[error("a NUL byte")]
+    NulByte,
+    /// No instruction at all.
+    #[error("the Dockerfile has no instructions")]
+    NoInstructions,
+    /// No `FROM`, so there is nothing to build on.
+    #[error("the Dockerfile has no FROM")]
+    NoFrom,
+    /// Another instruction than `ARG` before the first `FROM`.
+    #[error("{name} before the first FROM")]
+    BeforeFrom {
+        /// The instruction.
+        name: &'static str,
+    },
+    /// The same directive twice.
+    #[error("the directive `{name}` is given twice")]
+    DirectiveTwice {
+        /// The directive, in lower case.
+        name: String,
+    },
+    /// `# escape=` with anything but `\` or `` ` ``.
+    #[error("the escape character must be \\ or `, not `{value}`")]
+    BadEscape {
+        /// What was given.
+        value: String,
+    },
+    /// `# syntax=` with another front end than Docker's own for Dockerfiles, version 1.
+    #[error("the front end `{value}` is not supported")]
+    UnknownSyntax {
+        /// What was given.
+        value: String,
+    },
+    /// Not an instruction of the language.
+    #[error("unknown instruction `{name}`")]
+    UnknownInstruction {
+        /// What was written.
+        name: String,
+    },
+    /// Part of the language, but not of what mkimg builds yet.
+    #[error("{what} is not supported yet")]
+    NotSupported {
+        /// The instruction, flag, directive or form.
+        what: String,
+    },
+    /// Not a flag of this instruction.
+    #[error("{instruction} has no flag `--{flag}`")]
+    UnknownFlag {
+        /// The instruction.
+        instruction: &'static str,
+        /// The flag, without dashes and value.
+        flag: String,
+    },
+    /// The same flag twice.
+    #[error("the flag `--{flag}` is given twice")]
+    FlagTwice {
+        /// The flag, without dashes.
+        flag: String,
+    },
+    /// A flag without its value.
+    #[error("the flag `--{flag}` needs a value")]
+    FlagWithoutValue {
+        /// The flag, without dashes.
+        flag: String,
+    },
+    /// An instruction without what it needs.
+    #[error("{instruction} needs {needs}")]
+    MissingArgument {
+        /// The instruction.
+        instruction: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// `FROM` with two words, or with more than three, or with something else than `AS`.
+    #[error("FROM takes an image, and after it nothing or AS and a name")]
+    BadFrom,
+    /// A stage name docker refuses.
+    #[error("`{name}` cannot be a stage's name")]
+    BadStageName {
+        /// What was given.
+        name: String,
+    },
+    /// `name value` where only `name=value` is possible.
+    #[error("`{word}` has no `=`")]
+    MissingEquals {
+        /// The word.
+        word: String,
+    },
+    /// `=value`
+    #[error("{instruction} with an empty name")]
+    EmptyName {
+        /// The instruction.
+        instruction: &'static str,
+    },
+    /// An array in JSON form holds something else than strings.
+    #[error("a JSON array of arguments may hold strings only")]
+    NotAString,
+    /// A JSON string whose `\u` escapes are no text.
+    #[error("a JSON string that is not valid Unicode")]
+    BadJsonString,
+    /// A variable in `COPY --from`.
+    #[error("`--from` takes no variables")]
+    VariableInFrom,
+    /// A word that cannot be expanded.
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    /// A port of `EXPOSE`.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
