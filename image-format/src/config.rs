@@ -179,7 +179,7 @@ pub fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
 }
 
 /// Go writes an empty list or map as `null`.
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
 pub use garbage::{Freed, Roots};
+pub(crate) use image::write_image_of;
 pub use image::{Image, Layer, write_image};
 pub use index::{Removed, name_of};
 pub use remove::remove_tree;

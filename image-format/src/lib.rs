@@ -1,6 +1,7 @@
 //! OCI documents, the store, layers and snapshots.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod config;
 pub mod descriptor;
 pub mod digest;

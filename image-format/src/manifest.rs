@@ -57,7 +57,7 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// What is listed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::config::null_as_default")]
     pub manifests: Vec<Descriptor>,
     /// Annotations by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -81,17 +81,28 @@ pub fn write_image(
     config: &ImageConfig,
     layers: Vec<Descriptor>,
 ) -> Result<Descriptor, StoreError> {
-    let document = |what: &str, source| StoreError::Document {
-        what: what.to_owned(),
+    let bytes = serde_json::to_vec(config).map_err(|source| StoreError::Document {
+        what: "the config".to_owned(),
         source,
-    };
-    let config_bytes = serde_json::to_vec(config).map_err(|e| document("the config", e))?;
-    store.put_bytes(&config_bytes)?;
-    let config_descriptor = Descriptor::of(media_type::OCI_CONFIG, &config_bytes);
-    let manifest = Manifest::new(config_descriptor, layers);
-    let bytes = serde_json::to_vec(&manifest).map_err(|e| document("the manifest", e))?;
+    })?;
+    write_image_of(store, &bytes, config, layers)
+}
+
+/// As [`write_image`], with the bytes of a config that must stay as they are.
+pub(crate) fn write_image_of(
+    store: &Store,
+    config_bytes: &[u8],
+    config: &ImageConfig,
+    layers: Vec<Descriptor>,
+) -> Result<Descriptor, StoreError> {
+    let manifest = Manifest::new(Descriptor::of(media_type::OCI_CONFIG, config_bytes), layers);
+    let bytes = serde_json::to_vec(&manifest).map_err(|source| StoreError::Document {
+        what: "the manifest".to_owned(),
+        source,
+    })?;
     let descriptor = Descriptor::of(media_type::OCI_MANIFEST, &bytes);
     check_layers(descriptor.digest, &manifest, config)?;
+    store.put_bytes(config_bytes)?;
     store.put_bytes(&bytes)?;
     Ok(descriptor)
 }

@@ -1,0 +1,67 @@
+//! Images that come as files: OCI image layouts, as a directory or in a tar, and the
+//! archives of `docker save`.
+
+mod docker;
+mod load;
+mod oci;
+mod source;
+
+use std::io;
+
+pub use load::{Loaded, load};
+pub use source::Source;
+
+use crate::digest::Digest;
+use crate::layout::StoreError;
+
+/// What can go wrong when images are loaded or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The archive or directory cannot be read.
+    #[error("cannot read {what}")]
+    Read {
+        /// The archive, or the file within it.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Neither of the known kinds.
+    #[error(
+        "this is neither an OCI image layout (index.json) nor a docker archive (manifest.json)"
+    )]
+    NoImages,
+    /// A file that the archive's own list names is not in it.
+    #[error("{0:?} is named in the archive and not in it")]
+    Missing(String),
+    /// A document is not valid.
+    #[error("{what} is not valid JSON of its kind")]
+    Document {
+        /// Which one.
+        what: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A document is larger than any sound one.
+    #[error("{0:?} is larger than any sound document")]
+    TooLarge(String),
+    /// More entries than any sound archive has.
+    #[error("the archive has more than {0} entries")]
+    TooMany(usize),
+    /// A layer's tar is not the one that the config names.
+    #[error("the layer {layer} is not the one that the config names, {diff_id}")]
+    DiffId {
+        /// The layer as the archive names it.
+        layer: String,
+        /// What the config says.
+        diff_id: Digest,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Names what was read in an I/O error.
+fn read_error(what: &str) -> impl FnOnce(io::Error) -> ArchiveError + use<> {
+    let what = what.to_owned();
+    move |source| ArchiveError::Read { what, source }
+}
