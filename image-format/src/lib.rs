@@ -11,3 +11,4 @@ pub mod manifest;
 pub mod media_type;
 pub mod nearest;
 pub mod reference;
+pub mod snapshot;

@@ -1,0 +1,152 @@
+//! Snapshots: unpacked layers, and places to write on top of them.
+//!
+//! ```text
+//! ensure(layers) ── unpacks what is missing ──► snapshots/v1/<origin>/<chain-id>
+//! prepare(stack) ──► Prepared { mount }     the runner mounts it and a command writes into it
+//! commit(prepared) ──► a layer's blob, and the snapshot of the stack with that layer on top
+//! ```
+//!
+//! Nothing is ever mounted here: a [`RootMount`] says what the runner has to mount.
+//!
+//! Every snapshot can be made again from the blobs. So none is forced to the disk, and none is
+//! trusted after that could matter: `<origin>` stands for the boot of the machine, the mapping of
+//! user IDs, the kind of snapshots and the very directory they lie in. A store that was copied, or
+//! is used by root once and in a user namespace then, unpacks its layers again.
+
+mod mount;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use mount::RootMount;
+
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::layout::{Layer, StoreError, TmpDir};
+
+/// Unpacks layers and keeps what was unpacked.
+///
+/// Many processes and threads may use one store's snapshots at once: what several want, one makes,
+/// and the others wait for it.
+pub trait Snapshotter: Send + Sync {
+    /// Unpacks what is missing of a stack of layers, base first.
+    ///
+    /// # Errors
+    /// When a blob is missing or corrupt, a layer is hostile, or the disk is full. What was
+    /// unpacked before stays.
+    fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError>;
+
+    /// Makes in the directory `dir`, which is empty and on the store's file system, what is needed
+    /// to write on top of a stack of layers, given by their diff IDs, base first.
+    ///
+    /// The stack must be unpacked; it may be empty.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotUnpacked`], or when the file system fails.
+    fn prepare_in(&self, dir: &Path, stack: &[Digest]) -> Result<RootMount, SnapshotError>;
+
+    /// As [`Snapshotter::prepare_in`], in a directory that is gone when the result is dropped.
+    ///
+    /// # Errors
+    /// As there.
+    fn prepare(&self, stack: &[Digest]) -> Result<Prepared, SnapshotError>;
+
+    /// Makes a layer of what was written, and the snapshot that has it on top. Nothing may be
+    /// mounted any more.
+    ///
+    /// No time in the layer is after `epoch`, in seconds after 1970-01-01, and the snapshot is put
+    /// to what the layer says. The layer's blob is not yet durable.
+    ///
+    /// # Errors
+    /// When something written cannot be in a layer, or the disk is full.
+    fn commit(&self, prepared: Prepared, epoch: i64) -> Result<Committed, SnapshotError>;
+}
+
+/// A layer to unpack.
+#[derive(Clone, Debug)]
+pub struct LayerSource {
+    /// The blob, as it is stored.
+    pub blob: Descriptor,
+    /// The digest of the tar within.
+    pub diff_id: Digest,
+}
+
+impl LayerSource {
+    /// The layers of an image, base first.
+    #[must_use]
+    pub fn of_image(image: &crate::layout::Image) -> Vec<Self> {
+        let layers = image.manifest.layers.iter();
+        let diff_ids = image.config.rootfs.diff_ids.iter();
+        layers
+            .zip(diff_ids)
+            .map(|(blob, diff_id)| Self {
+                blob: blob.clone(),
+                diff_id: *diff_id,
+            })
+            .collect()
+    }
+}
+
+impl From<Layer> for LayerSource {
+    fn from(layer: Layer) -> Self {
+        Self {
+            blob: layer.descriptor(),
+            diff_id: layer.diff_id,
+        }
+    }
+}
+
+/// A place to write on top of a stack of layers; gone when dropped.
+pub struct Prepared {
+    mount: RootMount,
+    stack: Vec<Digest>,
+    dir: TmpDir,
+}
+
+impl Prepared {
+    /// What is to be mounted.
+    #[must_use]
+    pub fn mount(&self) -> &RootMount {
+        &self.mount
+    }
+
+    /// The diff IDs of the layers below, base first.
+    #[must_use]
+    pub fn stack(&self) -> &[Digest] {
+        &self.stack
+    }
+
+    /// A directory for what belongs to this place and must not be in the layer.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// What came of a place that was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The layer; `None` where nothing was changed.
+    pub layer: Option<Layer>,
+}
+
+/// What can go wrong with snapshots.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// An operation on a file failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as in `read`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The stack of layers was not unpacked before.
+    #[error("the layers {0} are not unpacked")]
+    NotUnpacked(Digest),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
