@@ -1,2 +1,25 @@
 //! mkimg builds container images from a Dockerfile and runs them.
-fn main() {}
+//!
+//! `main` reads the command line and hands over to one of `commands`; whatever fails comes back as one typed
+//! [`error::Error`], which `diagnostic` alone turns into words and an exit code.
+
+mod cli;
+mod commands;
+mod diagnostic;
+mod error;
+mod output;
+mod root;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let (command, globals) = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    let exit = command.exit_codes();
+    match command.run(&globals) {
+        Ok(code) => code,
+        Err(error) => diagnostic::report(&error, exit),
+    }
+}

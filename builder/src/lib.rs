@@ -1,6 +1,21 @@
 //! The Dockerfile language, the plan, the steps and the cache.
 #![forbid(unsafe_code)]
 
+pub mod cache;
+pub mod cancel;
+pub mod context;
 pub mod dockerfile;
+mod error;
+mod execute;
+pub mod executor;
 pub mod glob;
 pub mod ignore;
+pub mod plan;
+pub mod progress;
+pub mod request;
+mod stage;
+pub mod step;
+
+pub use error::BuildError;
+pub use execute::{Backend, Built, build};
+pub use request::BuildRequest;

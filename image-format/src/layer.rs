@@ -1,3 +1,25 @@
-//! Layers: tar archives of what a step changed.
+//! Layers: file trees and their changes as tar archives.
+//!
+//! Source: OCI image specification, `layer.md`. A layer that mkimg writes is a function of what it
+//! holds: entries sorted by path component, bytewise (`a`, `a/b`, `a-b`), owners as numbers, no
+//! time after the epoch, no trace of the machine.
+//!
+//! ```text
+//! tree ── pack ──► tar ── apply ──► tree            read: tar -> entries
+//! upper, lowers ── pack_upper ─┐                    write: entries -> tar
+//! old tree, new tree ── diff ──┴──► tar             whiteout: how "is gone" is spelt
+//! ```
 
+pub mod apply;
 pub mod compression;
+pub mod diff;
+mod entry;
+pub mod header;
+pub mod pack;
+pub mod read;
+pub mod whiteout;
+pub mod write;
+
+pub use entry::{Entry, Kind, Meta, Timestamp};
+pub use read::{LayerReader, ReadError};
+pub use write::{LayerWriter, WriteError};

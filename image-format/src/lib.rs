@@ -11,4 +11,5 @@ pub mod manifest;
 pub mod media_type;
 pub mod nearest;
 pub mod reference;
+pub mod rootdir;
 pub mod snapshot;

@@ -50,6 +50,17 @@ pub fn is_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
+/// The OCI name of a layer's media type: docker's names mean the same. Another one is as it was.
+#[must_use]
+pub fn oci_layer(media_type: &str) -> &str {
+    match media_type {
+        "application/vnd.docker.image.rootfs.diff.tar" => OCI_LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => OCI_LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => OCI_LAYER_ZSTD,
+        other => other,
+    }
+}
+
 /// Whether this names a file system layer that mkimg can unpack. What compression it is in, its
 /// first bytes say: other tools' media types are not always true.
 #[must_use]

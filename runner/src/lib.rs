@@ -1,1 +1,11 @@
 //! The sandbox, its networks, and containers.
+
+pub mod reexec;
+pub mod sandbox;
+pub mod subid;
+pub mod terminal;
+pub mod userns;
+
+mod sys;
+
+pub use sandbox::{Exit, Running, Sandbox, SandboxError};

@@ -6,9 +6,11 @@
 pub mod ast;
 pub mod error;
 pub mod expand;
+mod lexer;
 pub mod ownership;
 pub mod port;
 pub mod span;
+mod words;
 
 pub use ast::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 pub use error::{ParseError, ParseErrorKind};

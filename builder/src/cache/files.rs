@@ -1,0 +1,1 @@
+//! The digests of the files of a context, so that unchanged ones are not read again.

@@ -1,0 +1,386 @@
+//! From the Dockerfile to what is to be done: which stages, on what, in which order.
+//!
+//! Pure: nothing is read but the Dockerfile and the arguments. Stages that the target does not
+//! need are not in the plan.
+
+mod globals;
+mod text;
+
+use std::collections::BTreeMap;
+
+use image_format::nearest::nearest;
+
+use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
+use crate::progress::{StepId, StepInfo, StepKind};
+
+pub use globals::Globals;
+
+/// What is to be done for one image.
+#[derive(Clone, Debug)]
+pub struct BuildPlan {
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// The arguments that stages may ask for.
+    pub globals: Globals,
+    /// The stages that are needed, in the order of the file: each needs earlier ones only.
+    pub stages: Vec<PlannedStage>,
+    /// All steps, stage by stage.
+    pub steps: Vec<StepInfo>,
+}
+
+/// A stage that is needed.
+#[derive(Clone, Debug)]
+pub struct PlannedStage {
+    /// Its number in the Dockerfile, from 0.
+    pub number: usize,
+    /// What it stands on.
+    pub base: Source,
+    /// What each `COPY --from` copies from, by the number of the instruction in the stage.
+    pub copies: BTreeMap<usize, Source>,
+    /// Its step for `FROM`; those of its instructions follow.
+    pub first_step: StepId,
+}
+
+/// A root file system that a stage needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The empty one.
+    Scratch,
+    /// That of an earlier stage, by its place in [`BuildPlan::stages`].
+    Stage(usize),
+    /// That of an image.
+    Image {
+        /// Its name.
+        name: String,
+        /// Where it is written.
+        span: Span,
+    },
+}
+
+/// Why a Dockerfile cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A word cannot be expanded.
+    #[error(transparent)]
+    Word(#[from] ParseError),
+    /// The variables of `FROM` left nothing.
+    #[error("the base {written:?} is empty: its variables have no value")]
+    EmptyBase {
+        /// As it is written.
+        written: String,
+        /// Where.
+        span: Span,
+    },
+    /// No stage is named like the target.
+    #[error("the Dockerfile has no stage {name:?}")]
+    NoTarget {
+        /// The target.
+        name: String,
+        /// The stage that was probably meant.
+        nearest: Option<String>,
+        /// All names, for want of a near one.
+        stages: Vec<String>,
+    },
+    /// `COPY --from` with the number of no stage.
+    #[error("there is no stage {number}: the Dockerfile has {stages}")]
+    NoStage {
+        /// The number.
+        number: usize,
+        /// How many there are.
+        stages: usize,
+        /// Where.
+        span: Span,
+    },
+    /// `COPY --from` its own stage, or one below it.
+    #[error("cannot copy from the stage {name:?}: only from stages above this one")]
+    NotYetBuilt {
+        /// The name or number.
+        name: String,
+        /// Where.
+        span: Span,
+    },
+}
+
+impl PlanError {
+    /// Where in the Dockerfile.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Word(error) => Some(error.span),
+            Self::EmptyBase { span, .. }
+            | Self::NoStage { span, .. }
+            | Self::NotYetBuilt { span, .. } => Some(*span),
+            Self::NoTarget { .. } => None,
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Word(error) => error.hint.clone(),
+            Self::EmptyBase { .. } => {
+                Some("declare it before FROM with ARG, or give it with --build-arg".to_owned())
+            }
+            Self::NoTarget {
+                nearest: Some(name),
+                ..
+            } => Some(format!("did you mean {name:?}?")),
+            Self::NoTarget { stages, .. } if stages.is_empty() => Some(
+                "no stage has a name; give its number, from 0, or a name with FROM … AS".to_owned(),
+            ),
+            Self::NoTarget { stages, .. } => Some(format!("there are: {}", stages.join(", "))),
+            Self::NoStage { stages, .. } => Some(format!(
+                "stages are numbered from 0 to {}",
+                stages.saturating_sub(1)
+            )),
+            Self::NotYetBuilt { .. } => {
+                Some("move that stage above this one in the Dockerfile".to_owned())
+            }
+        }
+    }
+}
+
+/// A stage of the file with its sources found, needed or not.
+struct Found {
+    base: FileSource,
+    copies: BTreeMap<usize, FileSource>,
+}
+
+/// As [`Source`], with stages by their number in the file.
+enum FileSource {
+    Scratch,
+    Stage(usize),
+    Image { name: String, span: Span },
+}
+
+impl BuildPlan {
+    /// Plans the build of `target`, a stage's name or number; of the last stage where absent.
+    ///
+    /// # Errors
+    /// When a base's name does not expand, or a stage is asked for that is not there.
+    pub fn new(
+        dockerfile: Dockerfile,
+        globals: Globals,
+        target: Option<&str>,
+    ) -> Result<Self, PlanError> {
+        let globals = globals.declare(&dockerfile)?;
+        let found = find_sources(&dockerfile, &globals)?;
+        let target = target_number(&dockerfile, target)?;
+        let needed = needed_stages(&found, target);
+        let mut steps = Vec::new();
+        let mut stages = Vec::new();
+        for (number, found) in found.into_iter().enumerate() {
+            if !needed.contains_key(&number) {
+                continue;
+            }
+            let place = |source| match source {
+                FileSource::Scratch => Source::Scratch,
+                FileSource::Stage(number) => Source::Stage(needed[&number]),
+                FileSource::Image { name, span } => Source::Image { name, span },
+            };
+            stages.push(PlannedStage {
+                number,
+                base: place(found.base),
+                copies: found
+                    .copies
+                    .into_iter()
+                    .map(|(at, source)| (at, place(source)))
+                    .collect(),
+                first_step: steps.len(),
+            });
+            add_steps(&dockerfile, number, needed.len() > 1, &mut steps);
+        }
+        Ok(Self {
+            dockerfile,
+            globals,
+            stages,
+            steps,
+        })
+    }
+
+    /// The stage whose image is wanted: the last one.
+    #[must_use]
+    pub fn target(&self) -> usize {
+        self.stages.len() - 1
+    }
+
+    /// What a stage says.
+    #[must_use]
+    pub fn stage(&self, place: usize) -> &Stage {
+        &self.dockerfile.stages[self.stages[place].number]
+    }
+
+    /// The images that must be there, with the places that name them.
+    pub fn images(&self) -> impl Iterator<Item = (&str, Span)> {
+        self.sources().filter_map(|(_, source)| match source {
+            Source::Image { name, span } => Some((name.as_str(), *span)),
+            Source::Scratch | Source::Stage(_) => None,
+        })
+    }
+
+    /// The stages that must be built before this one.
+    pub fn needs(&self, place: usize) -> impl Iterator<Item = usize> {
+        self.sources()
+            .filter_map(move |(stage, source)| match source {
+                Source::Stage(other) if stage == place => Some(*other),
+                _ => None,
+            })
+    }
+
+    fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
+        self.stages.iter().enumerate().flat_map(|(place, stage)| {
+            let all = std::iter::once(&stage.base).chain(stage.copies.values());
+            all.map(move |source| (place, source))
+        })
+    }
+}
+
+fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>, PlanError> {
+    let mut all = Vec::new();
+    for (number, stage) in dockerfile.stages.iter().enumerate() {
+        let base = find_base(dockerfile, globals, number, &stage.base)?;
+        let mut copies = BTreeMap::new();
+        for (at, instruction) in stage.instructions.iter().enumerate() {
+            if let Command::Copy(copy) = &instruction.command
+                && let Some(from) = &copy.from
+            {
+                copies.insert(at, find_from(dockerfile, number, from)?);
+            }
+        }
+        all.push(Found { base, copies });
+    }
+    Ok(all)
+}
+
+fn find_base(
+    dockerfile: &Dockerfile,
+    globals: &Globals,
+    number: usize,
+    base: &Word,
+) -> Result<FileSource, PlanError> {
+    let name = globals.expand(base, dockerfile.escape)?;
+    if name.is_empty() {
+        return Err(PlanError::EmptyBase {
+            written: base.text.clone(),
+            span: base.span,
+        });
+    }
+    // Only stages above: the same name below is an image's to docker.
+    Ok(match stage_named(&dockerfile.stages[..number], &name) {
+        Some(stage) => FileSource::Stage(stage),
+        None if name == "scratch" => FileSource::Scratch,
+        None => FileSource::Image {
+            name,
+            span: base.span,
+        },
+    })
+}
+
+fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
+    let stages = dockerfile.stages.len();
+    let found = match from.text.parse::<usize>() {
+        Ok(number) if number >= stages => {
+            let span = from.span;
+            return Err(PlanError::NoStage {
+                number,
+                stages,
+                span,
+            });
+        }
+        Ok(number) => Some(number),
+        Err(_) => stage_named(&dockerfile.stages[..own], &from.text)
+            .or_else(|| stage_named(&dockerfile.stages, &from.text)),
+    };
+    match found {
+        Some(number) if number < own => Ok(FileSource::Stage(number)),
+        Some(_) => Err(PlanError::NotYetBuilt {
+            name: from.text.clone(),
+            span: from.span,
+        }),
+        None if from.text == "scratch" => Ok(FileSource::Scratch),
+        None => Ok(FileSource::Image {
+            name: from.text.clone(),
+            span: from.span,
+        }),
+    }
+}
+
+/// Of two stages with one name the later is meant.
+fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
+    stages.iter().rposition(|stage| {
+        stage
+            .name
+            .as_ref()
+            .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
+    })
+}
+
+fn target_number(dockerfile: &Dockerfile, target: Option<&str>) -> Result<usize, PlanError> {
+    let stages = &dockerfile.stages;
+    let Some(name) = target else {
+        return Ok(stages.len().saturating_sub(1));
+    };
+    let number = name.parse().ok().filter(|number| *number < stages.len());
+    if let Some(number) = stage_named(stages, name).or(number) {
+        return Ok(number);
+    }
+    let names = || stages.iter().filter_map(|stage| stage.name.as_ref());
+    Err(PlanError::NoTarget {
+        name: name.to_owned(),
+        nearest: nearest(name, names().map(|word| word.text.as_str())),
+        stages: names().map(|word| word.text.clone()).collect(),
+    })
+}
+
+/// The numbers of the stages that `target` needs, with their places in the plan.
+fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
+    let mut needed = BTreeMap::from([(target, 0)]);
+    let mut open = vec![target];
+    while let Some(number) = open.pop() {
+        let Found { base, copies } = &found[number];
+        for source in std::iter::once(base).chain(copies.values()) {
+            if let FileSource::Stage(other) = source
+                && needed.insert(*other, 0).is_none()
+            {
+                open.push(*other);
+            }
+        }
+    }
+    for (place, (_, value)) in needed.iter_mut().enumerate() {
+        *value = place;
+    }
+    needed
+}
+
+fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Vec<StepInfo>) {
+    let stage = &dockerfile.stages[number];
+    let name = match &stage.name {
+        _ if !named => String::new(),
+        Some(word) => word.text.clone(),
+        None => format!("stage-{number}"),
+    };
+    let own = stage.instructions.iter().map(|instruction| {
+        let kind = match instruction.command {
+            Command::Run(_) => StepKind::Run,
+            Command::Copy(_) | Command::Workdir(_) => StepKind::Copy,
+            _ => StepKind::Config,
+        };
+        (instruction.span, kind)
+    });
+    let of = stage.instructions.len() + 1;
+    for (at, (span, kind)) in std::iter::once((stage.span, StepKind::Base))
+        .chain(own)
+        .enumerate()
+    {
+        steps.push(StepInfo {
+            id: steps.len(),
+            stage: name.clone(),
+            number: at + 1,
+            of,
+            text: text::on_one_line(&dockerfile.source, span, dockerfile.escape),
+            span,
+            kind,
+        });
+    }
+}

@@ -1,0 +1,1 @@
+//! The three kinds of step that every instruction becomes: run, copy, config.

@@ -1,0 +1,97 @@
+//! The command line: which commands there are, and the flags that all of them take. A command's own flags
+//! stand in its file under `commands`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::diagnostic::ExitCodes;
+use crate::error::Error;
+use crate::root;
+
+/// Builds container images from a Dockerfile and runs them, with no daemon and no root.
+#[derive(Parser)]
+#[command(
+    name = "mkimg",
+    version,
+    disable_help_subcommand = false,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args)]
+pub struct Globals {
+    /// Directory of the store [default: $MKIMG_ROOT, else /var/lib/mkimg for root and
+    /// $XDG_DATA_HOME/mkimg or ~/.local/share/mkimg for others]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+impl Globals {
+    /// The directory of the store, absolute.
+    pub fn store_root(&self) -> Result<PathBuf, Error> {
+        root::choose(self.root.as_deref())
+    }
+}
+
+/// What mkimg can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show the version and where the store is
+    Version(commands::version::VersionArgs),
+}
+
+impl Command {
+    /// Runs the command.
+    pub fn run(self, globals: &Globals) -> Result<ExitCode, Error> {
+        match self {
+            Command::Version(args) => commands::version::run(&args, globals),
+        }
+    }
+
+    /// What its failures exit with.
+    pub fn exit_codes(&self) -> ExitCodes {
+        ExitCodes::PLAIN
+    }
+}
+
+/// Reads the command line. Help and version texts are printed here, and so is wrong usage: it exits with 2
+/// (125 for `run`, where 2 would look like the container's own).
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Command, Globals), ExitCode> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match Cli::try_parse_from(&args) {
+        Ok(cli) => Ok((cli.command, cli.globals)),
+        Err(error) => {
+            // a closed stdout or stderr leaves nobody to tell
+            let _ = error.print();
+            Err(match error.use_stderr() {
+                false => ExitCode::SUCCESS,
+                true if names_run(&args) => ExitCode::from(125),
+                true => ExitCode::from(2),
+            })
+        }
+    }
+}
+
+/// Whether the command asked for is `run`: the first word that is neither a flag nor the value of `--root`.
+fn names_run(args: &[OsString]) -> bool {
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--root" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return word == "run";
+        }
+    }
+    false
+}
