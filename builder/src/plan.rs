@@ -14,6 +14,7 @@ use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
 
 pub use globals::Globals;
+pub(crate) use globals::name_of;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
