@@ -4,6 +4,8 @@ mod base;
 mod follow;
 mod layers;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;

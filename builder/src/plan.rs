@@ -4,6 +4,8 @@
 //! need are not in the plan.
 
 mod globals;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Running a step's command in a root file system.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod sandbox;
 
 use image_format::snapshot::RootMount;
