@@ -54,7 +54,8 @@ impl StageState {
         }
     }
 
-    fn on(mut config: ImageConfig, layers: Vec<Descriptor>) -> Self {
+    /// On an image with this config and these layers.
+    pub(crate) fn on(mut config: ImageConfig, layers: Vec<Descriptor>) -> Self {
         let env = &mut config.config.env;
         if !env.iter().any(|entry| split(entry).0 == "PATH") {
             env.push(format!("PATH={DEFAULT_PATH}"));

@@ -270,7 +270,7 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
 }
 
 /// As the image's history has it; `--from` is not in it.
-fn copy_created_by(copy: &Copy) -> String {
+pub(super) fn copy_created_by(copy: &Copy) -> String {
     let mut words = vec!["COPY".to_owned()];
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;

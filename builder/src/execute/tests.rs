@@ -1,3 +1,5 @@
+mod corpus;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -262,7 +264,7 @@ fn misses_are_explained() {
         bench.heard.take(),
         [
             "missed 2: the variable A changed",
-            "missed 3: the layers below changed"
+            "missed 3: the layers below changed, the variable A changed"
         ]
     );
     // a line that moved is still known

@@ -72,6 +72,7 @@ pub(crate) fn expose(state: &mut StageState, words: &[Word]) -> Result<String, P
         let ports = port::exposed(&word.text);
         all.extend(ports.map_err(|error| ParseError::new(error.into(), word.span))?);
     }
+    all.sort();
     let created_by = format!("EXPOSE [{}]", all.join(" "));
     let exposed = &mut state.config.config.exposed_ports;
     exposed.extend(all.into_iter().map(|port| (port, Empty {})));
