@@ -15,6 +15,7 @@ pub mod progress;
 pub mod request;
 mod stage;
 pub mod step;
+mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
