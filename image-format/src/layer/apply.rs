@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::entry::{Entry, Kind, Meta, Timestamp};
+use super::entry::{Entry, Kind, Meta, split};
 use super::read::LayerReader;
 use super::whiteout::{self, Spelling, XattrNamespace};
 
@@ -98,7 +98,7 @@ impl<'a> Unpacker<'a> {
             Target::InPlace => (None, existing_dir(&fd)?),
             Target::Overlay { lowers, xattrs } => {
                 let lowers = Lowers::new(lowers, xattrs);
-                let meta = lowers.root()?.unwrap_or_else(implied);
+                let meta = lowers.root()?.unwrap_or_else(Meta::implied_dir);
                 // What the place it lies in may have given it is no part of the image.
                 let mut root = Node::new(meta.mtime);
                 root.default_acl = attributes::set_dir(&fd, &meta, true)?;
@@ -362,15 +362,6 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// The metadata of directories that no layer describes.
-fn implied() -> Meta {
-    Meta {
-        mode: 0o755,
-        mtime: Timestamp::DEFAULT_EPOCH,
-        ..Meta::default()
-    }
-}
-
 /// What has to be restored of a directory that is only passed through.
 fn existing_dir(fd: &OwnedFd) -> Result<Node, Fault> {
     let stat = rustix::fs::fstat(fd).map_err(failed("read"))?;
@@ -378,12 +369,4 @@ fn existing_dir(fd: &OwnedFd) -> Result<Node, Fault> {
     // It would be inherited by what is made in it.
     node.default_acl = attributes::take_default_acl(fd)?;
     Ok(node)
-}
-
-/// The directory and the name of a path.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (&[], path),
-    }
 }

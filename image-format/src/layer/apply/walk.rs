@@ -3,9 +3,10 @@
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use super::Unpacker;
 use super::error::{Fault, Refusal, failed};
 use super::lowers::{Found, is_whiteout};
-use super::{Unpacker, implied};
+use crate::layer::entry::Meta;
 
 /// As many as the kernel follows.
 const MOST_SYMLINKS: usize = 40;
@@ -56,10 +57,10 @@ impl Unpacker<'_> {
                     ahead[at..].reverse();
                 }
                 Step::Missing | Step::Hidden | Step::NotADir if !make => return Ok(false),
-                Step::Missing => self.make_dir(&name, &implied(), false)?,
+                Step::Missing => self.make_dir(&name, &Meta::implied_dir(), false)?,
                 Step::Hidden => {
                     self.remove(&name)?;
-                    self.make_dir(&name, &implied(), true)?;
+                    self.make_dir(&name, &Meta::implied_dir(), true)?;
                 }
                 Step::NotADir => return Err(Refusal::NotInDir.into()),
             }
