@@ -57,9 +57,17 @@ pub trait Snapshotter: Send + Sync {
     /// No time in the layer is after `epoch`, in seconds after 1970-01-01, and the snapshot is put
     /// to what the layer says. The layer's blob is not yet durable.
     ///
+    /// `mount_targets` are paths that were made, parents first, only for something to be mounted
+    /// on them: such a file or directory is in no layer, if it is still empty.
+    ///
     /// # Errors
     /// When something written cannot be in a layer, or the disk is full.
-    fn commit(&self, prepared: Prepared, epoch: i64) -> Result<Committed, SnapshotError>;
+    fn commit(
+        &self,
+        prepared: Prepared,
+        epoch: i64,
+        mount_targets: &[PathBuf],
+    ) -> Result<Committed, SnapshotError>;
 }
 
 /// A layer to unpack.
@@ -104,6 +112,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A place in the directory `dir` above the layers `stack`, to be mounted so.
+    #[must_use]
+    pub fn new(mount: RootMount, stack: Vec<Digest>, dir: TmpDir) -> Self {
+        Self { mount, stack, dir }
+    }
+
     /// What is to be mounted.
     #[must_use]
     pub fn mount(&self) -> &RootMount {
