@@ -47,6 +47,9 @@ pub enum PackError {
         /// The attribute.
         mark: &'static str,
     },
+    /// A device that would be taken for a whiteout.
+    #[error("{}: a layer cannot hold the character device 0/0", .0.display())]
+    Device(PathBuf),
     /// The trees below cannot be opened.
     #[error("cannot open the layers below")]
     Below(#[source] io::Error),

@@ -221,6 +221,9 @@ impl<'a, W: Write> Walk<'a, W> {
         if let Source::Upper(namespace) = self.source {
             self.refuse_elsewhere(&inode, namespace)?;
         }
+        if inode::is_whiteout(&inode.stat) {
+            return Err(PackError::Device(self.path.clone()));
+        }
         let first = first_name(&mut self.links, &inode.stat, &self.path);
         let found = self.find()?;
         let is_linked_as_below = match (self.source, &found) {
