@@ -15,8 +15,10 @@ pub mod compression;
 pub mod diff;
 mod entry;
 pub mod header;
+pub mod index;
 pub mod pack;
 pub mod read;
+pub mod tree;
 pub mod whiteout;
 pub mod write;
 
