@@ -11,6 +11,7 @@
 //! ```
 
 pub mod apply;
+mod behind;
 pub mod compression;
 pub mod diff;
 mod entry;
@@ -22,6 +23,7 @@ pub mod tree;
 pub mod whiteout;
 pub mod write;
 
+pub use behind::write_behind;
 pub use entry::{Entry, Kind, Meta, Timestamp};
 pub use read::{LayerReader, ReadError};
 pub use write::{LayerWriter, WriteError};

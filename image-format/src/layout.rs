@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! oci-layout  index.json  blobs/sha256/<hex>   the image layout, which other tools read as it is
-//! snapshots/v1/<chain-id>/                     unpacked layers
+//! snapshots/v1/<origin>/<chain-id>/            unpacked layers
 //! cache/v1/                                    step records, file digests
 //! containers/v1/<id>/                          containers
 //! tmp/<random>/                                one directory a process, swept when it is dead
