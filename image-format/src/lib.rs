@@ -5,6 +5,7 @@ pub mod archive;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod import;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
