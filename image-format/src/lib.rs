@@ -6,6 +6,7 @@ pub mod closure;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod import;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
