@@ -7,6 +7,7 @@ use builder::BuildError;
 use builder::cache::CacheError;
 use builder::dockerfile::ParseError;
 use image_format::archive::ArchiveError;
+use image_format::closure::ClosureError;
 use image_format::import::ImportError;
 use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
@@ -51,6 +52,9 @@ pub enum Error {
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// What a program needs could not be found.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
     /// A root file system could not be imported.
     #[error("cannot import {}", source_name.display())]
     Import {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod closure;
 pub mod config;
 pub mod descriptor;
 pub mod digest;

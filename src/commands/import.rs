@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use image_format::closure::Closure;
 use image_format::config::{History, ImageConfig};
 use image_format::descriptor::Platform;
 use image_format::import::import;
@@ -24,11 +25,18 @@ use crate::output;
 #[derive(Args)]
 pub struct ImportArgs {
     /// The root file system: a tar (plain, gzip or zstd), a directory, or - for a tar on standard input
-    #[arg(value_name = "FILE|DIR|-")]
-    source: PathBuf,
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "binary")]
+    source: Option<PathBuf>,
     /// The name the image gets
     #[arg(value_name = "NAME[:TAG]")]
     name: Option<String>,
+    /// In place of a root file system: a program, by name or path, with the interpreter and the shared
+    /// libraries it needs. Given several times, several programs
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "source")]
+    binary: Vec<String>,
+    /// The tree that the programs are taken from
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "binary")]
+    tree: PathBuf,
     /// Another name the image gets
     #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: Vec<String>,
@@ -51,15 +59,16 @@ pub fn run(args: &ImportArgs, globals: &Globals) -> Result<ExitCode, Error> {
     for change in &args.change {
         change::apply(&mut config.config, change)?;
     }
-    let from_directory = args.source.is_dir();
-    if from_directory {
+    let directory = args.source.as_deref().filter(|source| source.is_dir());
+    if directory.is_some() {
         // To whom the files belong in the image: the user's own to root, as everywhere.
         runner::userns::enter()?;
     }
     let store = globals.open_store()?;
-    let layer = match from_directory {
-        true => pack(&store, &args.source, epoch)?,
-        false => unpacked(&store, &args.source, epoch)?,
+    let layer = match (directory, &args.source) {
+        (Some(dir), _) => pack(&store, dir, epoch)?,
+        (None, Some(source)) => unpacked(&store, source, epoch)?,
+        (None, None) => by_hand(&store, &args.tree, &args.binary, epoch)?,
     };
     let id = publish(
         &store,
@@ -90,6 +99,26 @@ fn unpacked(store: &Store, source: &Path, epoch: Timestamp) -> Result<Layer, Err
 fn pack(store: &Store, dir: &Path, epoch: Timestamp) -> Result<Layer, Error> {
     let packed = pack_tree(dir, store.blob_writer()?, epoch).map_err(|source| Error::Pack {
         dir: dir.to_owned(),
+        source: Box::new(source),
+    })?;
+    let (diff_id, size) = packed.finish()?;
+    Ok(Layer { diff_id, size })
+}
+
+/// Packs programs and what they need.
+fn by_hand(
+    store: &Store,
+    tree: &Path,
+    programs: &[String],
+    epoch: Timestamp,
+) -> Result<Layer, Error> {
+    let mut closure = Closure::new(tree)?;
+    for program in programs {
+        closure.add_program(program)?;
+    }
+    let packed = closure.pack(store.blob_writer()?, epoch);
+    let packed = packed.map_err(|source| Error::Pack {
+        dir: tree.to_owned(),
         source: Box::new(source),
     })?;
     let (diff_id, size) = packed.finish()?;

@@ -19,6 +19,7 @@ pub fn hint(error: &Error) -> Option<String> {
             Some("a root file system becomes an image with: mkimg import".into())
         }
         Error::Import { source, .. } => import(source),
+        Error::Closure(error) => error.hint(),
         Error::Userns(error) => error.hint(),
         Error::TerminalInput => Some("name the file, or redirect standard input".into()),
         Error::TerminalOutput => Some("name a file with -o, or redirect standard output".into()),
