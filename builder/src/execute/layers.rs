@@ -105,7 +105,14 @@ impl Build<'_> {
             chmod: copy.chmod.clone(),
             span: step.span,
         };
-        let planned = copy::plan_copy(&self.request.store, &base, &wanted, &self.cancel);
+        let planned = copy::plan_copy(
+            &self.request.store,
+            &base,
+            &wanted,
+            self.epoch,
+            &mut self.report(step),
+            &self.cancel,
+        );
         let planned = planned.map_err(failed)?;
         let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
@@ -179,13 +186,15 @@ impl Build<'_> {
         base: &[LayerSource],
         planned: PlannedCopy,
     ) -> Result<Option<Layer>, CopyError> {
-        let progress = self.backend.progress;
-        let mut report = |bytes, total| {
-            let step = step.id;
-            progress.event(Event::Copied { step, bytes, total });
-        };
         let store = &self.request.store;
+        let mut report = self.report(step);
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
+    }
+
+    /// Tells how far a copy has come.
+    fn report(&self, step: Step<'_>) -> impl FnMut(u64, u64) {
+        let (progress, step) = (self.backend.progress, step.id);
+        move |bytes, total| progress.event(Event::Copied { step, bytes, total })
     }
 
     /// The layers of what a `COPY --from` copies from.
