@@ -105,7 +105,14 @@ impl Build<'_> {
             chmod: copy.chmod.clone(),
             span: step.span,
         };
-        let planned = copy::plan_copy(&self.request.store, &base, &wanted, &self.cancel);
+        let planned = copy::plan_copy(
+            &self.request.store,
+            &base,
+            &wanted,
+            self.epoch,
+            &mut |bytes, total| self.copied(step, bytes, total),
+            &self.cancel,
+        );
         let planned = planned.map_err(failed)?;
         let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
@@ -177,15 +184,17 @@ impl Build<'_> {
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: PlannedCopy,
+        planned: PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
-        let progress = self.backend.progress;
-        let mut report = |bytes, total| {
-            let step = step.id;
-            progress.event(Event::Copied { step, bytes, total });
-        };
         let store = &self.request.store;
+        let mut report = |bytes, total| self.copied(step, bytes, total);
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
+    }
+
+    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+        let step = step.id;
+        let progress = self.backend.progress;
+        progress.event(Event::Copied { step, bytes, total });
     }
 
     /// The layers of what a `COPY --from` copies from.
