@@ -110,7 +110,7 @@ impl Build<'_> {
             &base,
             &wanted,
             self.epoch,
-            &mut self.report(step),
+            &mut |bytes, total| self.copied(step, bytes, total),
             &self.cancel,
         );
         let planned = planned.map_err(failed)?;
@@ -184,17 +184,17 @@ impl Build<'_> {
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: PlannedCopy,
+        planned: PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
         let store = &self.request.store;
-        let mut report = self.report(step);
+        let mut report = |bytes, total| self.copied(step, bytes, total);
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
     }
 
-    /// Tells how far a copy has come.
-    fn report(&self, step: Step<'_>) -> impl FnMut(u64, u64) {
-        let (progress, step) = (self.backend.progress, step.id);
-        move |bytes, total| progress.event(Event::Copied { step, bytes, total })
+    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+        let step = step.id;
+        let progress = self.backend.progress;
+        progress.event(Event::Copied { step, bytes, total });
     }
 
     /// The layers of what a `COPY --from` copies from.
