@@ -81,3 +81,26 @@ proptest! {
         }
     }
 }
+
+/// A walk of many files is to cost little beside reading them.
+#[test]
+fn a_walk_of_many_files() {
+    let text = "**/node_modules\n**/*.log\n.git\ntarget/\n*.tmp\n!keep.tmp\n**/dist/**\ndocs/*.md\n!docs/a.md\nsrc/**/x?.[ch]\n";
+    let ignore = Ignore::parse(text).unwrap();
+    let begin = std::time::Instant::now();
+    let mut excluded = 0;
+    for directory in 0..200 {
+        let directory = format!("src/module{directory}");
+        let (_, in_src) = ignore.matches_in(&ignore.root(), b"src");
+        let (_, inside) = ignore.matches_in(&in_src, directory.as_bytes());
+        for file in 0..100 {
+            let name = if file % 10 == 0 { "log" } else { "rs" };
+            let path = format!("{directory}/some_file_{file}.{name}");
+            let (decision, _) = ignore.matches_in(&inside, path.as_bytes());
+            excluded += usize::from(decision.excluded);
+        }
+    }
+    println!("20,000 files: {:?}", begin.elapsed());
+    assert_eq!(excluded, 2000);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10));
+}
