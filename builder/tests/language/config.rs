@@ -13,7 +13,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// A mistake that shows in the plan or in expansion only.
 #[derive(Debug)]
-#[expect(dead_code, reason = "shown when a test fails")]
 pub enum Late {
     Plan(PlanError),
     Word(ParseError),
