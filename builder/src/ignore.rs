@@ -462,4 +462,43 @@ mod tests {
         assert!(!may("*\n!a*/x", "bc"));
         assert!(!may("*\n!a*/x", "abc/d"));
     }
+    fn records(file: &str) -> Vec<serde_json::Value> {
+        let dir = std::env::var("MKIMG_CORPORA").unwrap_or_else(|_| {
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora").to_owned()
+        });
+        let Ok(text) = std::fs::read_to_string(format!("{dir}/ignore/{file}")) else {
+            println!("no corpora at {dir}: the cases of {file} were not run");
+            return Vec::new();
+        };
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_same_short_cuts_as_docker() {
+        let cases = records("compile.jsonl");
+        for case in &cases {
+            let shape = Shape::new(case["pattern"].as_str().unwrap()).unwrap();
+            let name = match shape {
+                Shape::Exact(_) => "exactMatch",
+                Shape::Prefix(_) => "prefixMatch",
+                Shape::Suffix(_) => "suffixMatch",
+                Shape::Wildcard(_) => "regexpMatch",
+            };
+            assert_eq!(case["matchType"], name, "{case}");
+        }
+        assert!(matches!(cases.len(), 0 | 21));
+    }
+
+    #[test]
+    fn the_same_lines_as_docker() {
+        for case in records("ignorefile_read.jsonl") {
+            let patterns: Vec<String> = read(case["content"].as_str().unwrap())
+                .into_iter()
+                .map(|(_, pattern)| pattern)
+                .collect();
+            assert_eq!(case["expect"], serde_json::Value::from(patterns));
+        }
+    }
 }
