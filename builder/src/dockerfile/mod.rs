@@ -19,8 +19,8 @@ mod words;
 
 pub use ast::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 pub use error::{ParseError, ParseErrorKind};
-pub use parser::parse;
 pub use ownership::OwnershipError;
+pub use parser::parse;
 pub use span::{Position, Source, Span};
 
 /// Largest Dockerfile in bytes.

@@ -105,7 +105,9 @@ impl Build<'_> {
             chmod: copy.chmod.clone(),
             span: step.span,
         };
-        let planned = copy::plan_copy(&self.request.store, &base, &wanted, &self.cancel);
+        let (store, cancel) = (&self.request.store, &self.cancel);
+        let report = &mut self.report(step);
+        let planned = copy::plan_copy(store, &base, &wanted, self.epoch, report, cancel);
         let planned = planned.map_err(failed)?;
         let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
@@ -177,15 +179,17 @@ impl Build<'_> {
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: PlannedCopy,
+        planned: PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
-        let progress = self.backend.progress;
-        let mut report = |bytes, total| {
-            let step = step.id;
-            progress.event(Event::Copied { step, bytes, total });
-        };
         let store = &self.request.store;
-        copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
+        let report = &mut self.report(step);
+        copy::copy(store, base, planned, self.epoch, report, &self.cancel)
+    }
+
+    /// Tells how far a copy has come.
+    fn report(&self, step: Step<'_>) -> impl FnMut(u64, u64) {
+        let (step, progress) = (step.id, self.backend.progress);
+        move |bytes, total| progress.event(Event::Copied { step, bytes, total })
     }
 
     /// The layers of what a `COPY --from` copies from.
