@@ -18,7 +18,10 @@ pub fn run(_: &VerifyArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let problems = store.verify()?;
     if problems.is_empty() {
         let images = store.index()?.manifests.len();
-        output::line(format_args!("{images} images, all sound"))?;
+        output::line(match images {
+            1 => "1 image, sound".to_owned(),
+            images => format!("{images} images, all sound"),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     Err(Error::Many(problems.into_iter().map(Error::from).collect()))

@@ -23,7 +23,7 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Userns(error) => error.hint(),
         Error::TerminalInput => Some("name the file, or redirect standard input".into()),
         Error::TerminalOutput => Some("name a file with -o, or redirect standard output".into()),
-        Error::Name { source, .. } => name(source),
+        Error::Name { name, source } => lower_case(name, source),
         Error::DigestAsTag(_) => Some("name it NAME:TAG".into()),
         Error::SeveralNames { .. } => {
             Some("remove one of the names, or the image with all of them with -f".into())
@@ -88,10 +88,10 @@ fn import(error: &ImportError) -> Option<String> {
     }
 }
 
-fn name(error: &ReferenceError) -> Option<String> {
+fn lower_case(name: &str, error: &ReferenceError) -> Option<String> {
     match error {
         ReferenceError::Repository(part) if part.chars().any(|c| c.is_ascii_uppercase()) => {
-            Some(format!("did you mean {}?", part.to_ascii_lowercase()))
+            Some(format!("did you mean {}?", name.to_ascii_lowercase()))
         }
         _ => None,
     }

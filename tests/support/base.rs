@@ -1,4 +1,4 @@
-//! A root file system with a shell, from what Debian has.
+//! Root file systems as tar: one with a shell, from what Debian has, and small ones.
 
 use std::process::Command;
 
@@ -53,6 +53,21 @@ pub fn busybox() -> Vec<u8> {
         0o644,
         group.as_bytes(),
     );
+    tar.into_inner().unwrap()
+}
+
+/// The tar of these files, in this order.
+pub fn files(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        append(
+            &mut tar,
+            tar::EntryType::Regular,
+            name,
+            0o644,
+            content.as_bytes(),
+        );
+    }
     tar.into_inner().unwrap()
 }
 

@@ -10,7 +10,7 @@
 //! ```
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-mod base;
+pub mod base;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -186,6 +186,12 @@ impl Env {
     ) -> Ran {
         let mut command = self.command(args);
         run_with_input(&mut command, input)
+    }
+
+    /// Makes an image of these files and no config; gives its ID.
+    pub fn import_files(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let ran = self.mkimg_with_input(["import", "-", name], &base::files(files));
+        ran.success().line().to_owned()
     }
 
     /// Makes a base image out of the host's static busybox: a shell, all its applets, `/etc/passwd` with root
