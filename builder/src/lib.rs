@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod cancel;
+mod commit;
 pub mod context;
 pub mod dockerfile;
 mod error;

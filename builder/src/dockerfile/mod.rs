@@ -19,6 +19,7 @@ mod words;
 
 pub use ast::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 pub use error::{ParseError, ParseErrorKind};
+pub use ownership::OwnershipError;
 pub use parser::parse;
 pub use span::{Position, Source, Span};
 

@@ -1,10 +1,16 @@
 //! Running a step's command in a root file system.
 
+#[cfg(test)]
+pub(crate) mod fake;
+mod sandbox;
+
 use image_format::snapshot::RootMount;
 
 use crate::cancel::Cancel;
 use crate::progress::Output;
 use crate::request::RunNetwork;
+
+pub use sandbox::SandboxExecutor;
 
 /// A command to run, all names resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
