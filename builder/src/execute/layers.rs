@@ -105,9 +105,14 @@ impl Build<'_> {
             chmod: copy.chmod.clone(),
             span: step.span,
         };
-        let (store, cancel) = (&self.request.store, &self.cancel);
-        let report = &mut self.report(step);
-        let planned = copy::plan_copy(store, &base, &wanted, self.epoch, report, cancel);
+        let planned = copy::plan_copy(
+            &self.request.store,
+            &base,
+            &wanted,
+            self.epoch,
+            &mut |bytes, total| self.copied(step, bytes, total),
+            &self.cancel,
+        );
         let planned = planned.map_err(failed)?;
         let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
@@ -182,14 +187,14 @@ impl Build<'_> {
         planned: PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
         let store = &self.request.store;
-        let report = &mut self.report(step);
-        copy::copy(store, base, planned, self.epoch, report, &self.cancel)
+        let mut report = |bytes, total| self.copied(step, bytes, total);
+        copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
     }
 
-    /// Tells how far a copy has come.
-    fn report(&self, step: Step<'_>) -> impl FnMut(u64, u64) {
-        let (step, progress) = (step.id, self.backend.progress);
-        move |bytes, total| progress.event(Event::Copied { step, bytes, total })
+    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+        let step = step.id;
+        let progress = self.backend.progress;
+        progress.event(Event::Copied { step, bytes, total });
     }
 
     /// The layers of what a `COPY --from` copies from.
