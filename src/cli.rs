@@ -53,6 +53,8 @@ impl Globals {
 /// What mkimg can do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(commands::build::BuildArgs),
     /// List the images
     #[command(visible_alias = "ls")]
     Images(commands::images::ImagesArgs),
@@ -80,6 +82,7 @@ impl Command {
     /// Runs the command.
     pub fn run(self, globals: &Globals) -> Result<ExitCode, Error> {
         match self {
+            Command::Build(args) => commands::build::run(&args, globals),
             Command::Images(args) => commands::images::run(&args, globals),
             Command::Inspect(args) => commands::inspect::run(&args, globals),
             Command::History(args) => commands::history::run(&args, globals),

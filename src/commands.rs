@@ -1,5 +1,6 @@
 //! One file a command: its flags and what it does.
 
+pub mod build;
 pub mod history;
 pub mod images;
 pub mod import;

@@ -7,11 +7,11 @@ use std::error::Error as StdError;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 
 use crate::error::{BuildFailure, Error};
 use crate::output::plain;
-use crate::progress::FailedStep;
+use crate::progress;
 
 /// What the failures of a command exit with.
 #[derive(Debug, Clone, Copy)]
@@ -71,14 +71,22 @@ pub fn note(text: &str) {
     line(AnsiColor::Cyan, "note", text);
 }
 
-/// A failed build: the output of the step that failed, then the error with its place.
+/// A failed build: the last output of the step that failed, where it is not on the screen already, then the
+/// error with its place.
 fn build(failure: &BuildFailure) {
-    if let Some(step) = &failure.step {
-        output(step);
-    }
     let BuildFailure {
-        source, name, text, ..
+        source,
+        name,
+        text,
+        shown,
     } = failure;
+    if !shown {
+        let mut stderr = anstream::stderr().lock();
+        for line in source.last_lines() {
+            // Nobody is left to hear that standard error is closed.
+            let _ = writeln!(stderr, "  {}", progress::shown(line));
+        }
+    }
     let (message, hint) = (chain(source), source.hint());
     match source.span() {
         Some(span) => snippet::print(&snippet::Place {
@@ -95,26 +103,8 @@ fn build(failure: &BuildFailure) {
             }
         }
     }
-    if let Some(log) = failure.step.as_ref().and_then(|step| step.log.as_ref()) {
+    if let Some(log) = source.log() {
         note(&format!("all of its output is in {}", log.display()));
-    }
-}
-
-/// The last lines of a step's output, where they are not on the screen already.
-fn output(step: &FailedStep) {
-    if step.tail.is_empty() {
-        return;
-    }
-    let mut stderr = anstream::stderr().lock();
-    let dim = Style::new().dimmed();
-    let left_out = match step.left_out {
-        0 => String::new(),
-        lines => format!(" ({lines} lines before)"),
-    };
-    // Nobody is left to hear that standard error is closed.
-    let _ = writeln!(stderr, "{dim}output of {}{left_out}:{dim:#}", step.title);
-    for text in &step.tail {
-        let _ = writeln!(stderr, "  {text}");
     }
 }
 

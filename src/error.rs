@@ -12,9 +12,8 @@ use image_format::import::ImportError;
 use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
+use image_format::snapshot::SnapshotError;
 use runner::userns::UsernsError;
-
-use crate::progress::FailedStep;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +159,12 @@ pub enum Error {
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,
+    /// Snapshots cannot be made in the store.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The signals that end a build cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
     /// A build failed.
     #[error("{}", .0.source)]
     Build(Box<BuildFailure>),
@@ -202,8 +207,8 @@ pub struct BuildFailure {
     pub name: String,
     /// Its text.
     pub text: String,
-    /// The step that failed, if one did.
-    pub step: Option<FailedStep>,
+    /// Whether all that commands wrote has been shown.
+    pub shown: bool,
 }
 
 impl From<Problem> for Error {

@@ -11,6 +11,7 @@ mod error;
 mod output;
 mod progress;
 mod root;
+mod signals;
 
 use std::process::ExitCode;
 

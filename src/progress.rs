@@ -3,7 +3,6 @@
 mod drawn;
 mod lines;
 mod plain;
-mod tail;
 
 use std::io::IsTerminal;
 
@@ -13,9 +12,8 @@ use clap::ValueEnum;
 use crate::error::Error;
 use crate::output;
 use drawn::Drawn;
+pub use lines::shown;
 use plain::Plain;
-pub use tail::FailedStep;
-use tail::Tail;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -31,15 +29,13 @@ pub enum Mode {
     Quiet,
 }
 
-/// Shows a build's progress, and remembers the step that failed.
-pub struct Display {
-    shown: Shown,
-    tail: Tail,
-}
-
-enum Shown {
+/// Shows a build's progress.
+pub enum Display {
+    /// On a terminal.
     Drawn(Drawn),
+    /// In lines.
     Plain(Plain),
+    /// Not at all.
     Nothing,
 }
 
@@ -47,49 +43,43 @@ impl Display {
     /// A display for one build.
     pub fn new(mode: Mode) -> Result<Self, Error> {
         let terminal = std::io::stderr().is_terminal();
-        let shown = match mode {
+        Ok(match mode {
             Mode::Tty if !terminal => return Err(Error::NoTerminal),
-            Mode::Tty => Shown::Drawn(Drawn::new()),
-            Mode::Auto if terminal => Shown::Drawn(Drawn::new()),
-            Mode::Auto | Mode::Plain => Shown::Plain(Plain::default()),
-            Mode::Quiet => Shown::Nothing,
-        };
-        // Lines have all been on the screen already when a step fails.
-        let lines = match shown {
-            Shown::Plain(_) => 0,
-            Shown::Drawn(_) | Shown::Nothing => 20,
-        };
-        let tail = Tail::new(lines);
-        Ok(Self { shown, tail })
+            Mode::Tty => Self::Drawn(Drawn::new()),
+            Mode::Auto if terminal => Self::Drawn(Drawn::new()),
+            Mode::Auto | Mode::Plain => Self::Plain(Plain::default()),
+            Mode::Quiet => Self::Nothing,
+        })
     }
 
     /// Shows a line that belongs to no step.
     pub fn note(&self, text: &str) {
         let text = output::plain(text);
-        match &self.shown {
-            Shown::Drawn(drawn) => drawn.note(&text),
-            Shown::Plain(plain) => plain.note(&text),
-            Shown::Nothing => {}
+        match self {
+            Self::Drawn(drawn) => drawn.note(&text),
+            Self::Plain(plain) => plain.note(&text),
+            Self::Nothing => {}
         }
     }
 
-    /// Removes what is drawn, and gives the step that failed, if one did.
-    pub fn finish(self) -> Option<FailedStep> {
-        if let Shown::Drawn(drawn) = self.shown {
-            drawn.finish();
+    /// Removes what is drawn, and says whether all that commands wrote has been shown.
+    pub fn finish(self) -> bool {
+        match self {
+            Self::Drawn(drawn) => drawn.finish(),
+            Self::Plain(_) => return true,
+            Self::Nothing => {}
         }
-        self.tail.failed()
+        false
     }
 }
 
 impl Progress for Display {
     fn event(&self, event: Event<'_>) {
-        match &self.shown {
-            Shown::Drawn(drawn) => drawn.event(&event),
-            Shown::Plain(plain) => plain.event(&event),
-            Shown::Nothing => {}
+        match self {
+            Self::Drawn(drawn) => drawn.event(&event),
+            Self::Plain(plain) => plain.event(&event),
+            Self::Nothing => {}
         }
-        self.tail.event(&event);
     }
 }
 

@@ -67,15 +67,18 @@ impl Streams {
     }
 }
 
-/// A line without anything that could steer a terminal: colours and all other control sequences, control
-/// characters, and marks that turn the direction of the text.
 fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    shown(&String::from_utf8_lossy(bytes))
+}
+
+/// As it is shown: without anything that could steer a terminal, that is colours and all other control
+/// sequences, control characters, and marks that turn the direction of the text.
+pub fn shown(text: &str) -> String {
     let visible = |letter: &char| {
         let turns = matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         *letter == '\t' || !letter.is_control() && !turns
     };
-    let stripped = anstream::adapter::strip_str(&text).to_string();
+    let stripped = anstream::adapter::strip_str(text).to_string();
     stripped.chars().filter(visible).collect()
 }
 
