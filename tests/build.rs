@@ -253,7 +253,8 @@ fn sockets_loops_and_unreadable_files_of_a_context() {
             continue;
         }
         env.write("c/secret", "x");
-        std::fs::set_permissions(env.path("c/secret"), std::fs::Permissions::from_mode(0o0)).unwrap();
+        std::fs::set_permissions(env.path("c/secret"), std::fs::Permissions::from_mode(0o0))
+            .unwrap();
         env.mkimg(["build", "c"])
             .exits(1)
             .says(["Dockerfile:2", "secret", "ermission"]);
