@@ -4,6 +4,8 @@
 //! docker's, which is neither a shell's nor git's: `**` and `*` differ, and no pattern matches at a depth it
 //! does not name.
 
+mod file;
+
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -115,7 +117,7 @@ impl Ignore {
             });
         }
         let mut patterns = Vec::new();
-        for (line, pattern) in read(text) {
+        for (line, pattern) in file::read(text) {
             match Pattern::new(line, &pattern) {
                 Ok(Some(pattern)) => patterns.push(pattern),
                 Ok(None) => {}
@@ -190,13 +192,13 @@ impl Ignore {
 }
 
 impl Pattern {
-    /// Compiles what [`read`] gave; nothing where nothing is left of it.
+    /// Compiles what [`file::read`] gave; nothing where nothing is left of it.
     fn new(line: usize, text: &str) -> Result<Option<Self>, IgnoreErrorKind> {
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);
         }
-        let text = clean(text);
+        let text = file::clean(text);
         let (exception, text) = match text.strip_prefix('!') {
             Some("") => return Err(IgnoreErrorKind::EmptyException),
             Some(rest) => (true, rest),
@@ -341,57 +343,8 @@ fn check_escape(letter: char) -> Result<(), IgnoreErrorKind> {
     })
 }
 
-/// The patterns and their lines, cleaned and relative.
-fn read(text: &str) -> Vec<(usize, String)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut patterns = Vec::new();
-    for (at, line) in text.split('\n').enumerate() {
-        let pattern = line.trim();
-        // a blank before the `#` makes it a pattern
-        if line.starts_with('#') || pattern.is_empty() {
-            continue;
-        }
-        let (mark, pattern) = match pattern.strip_prefix('!') {
-            Some(rest) => ("!", rest.trim()),
-            None => ("", pattern),
-        };
-        let cleaned = if pattern.is_empty() {
-            String::new()
-        } else {
-            clean(pattern)
-        };
-        let relative = match cleaned.strip_prefix('/') {
-            Some(rest) if !rest.is_empty() => rest,
-            _ => &cleaned,
-        };
-        patterns.push((at + 1, format!("{mark}{relative}")));
-    }
-    patterns
-}
-
-/// A path without `.`, needless slashes, and `..` as far as it can be resolved in words (Go's `filepath.Clean`).
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." if names.last().is_some_and(|last| *last != "..") => {
-                names.pop();
-            }
-            ".." if rooted => {}
-            _ => names.push(name),
-        }
-    }
-    match (rooted, names.join("/")) {
-        (true, names) => format!("/{names}"),
-        (false, names) if names.is_empty() => ".".to_owned(),
-        (false, names) => names,
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(in crate::ignore) mod tests {
     use super::*;
 
     fn excluded(patterns: &str, path: &str) -> bool {
@@ -461,5 +414,33 @@ mod tests {
         assert!(may("*\n!a*/x", "abc"));
         assert!(!may("*\n!a*/x", "bc"));
         assert!(!may("*\n!a*/x", "abc/d"));
+    }
+    pub(in crate::ignore) fn records(file: &str) -> Vec<serde_json::Value> {
+        let dir = std::env::var("MKIMG_CORPORA").unwrap_or_else(|_| {
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora").to_owned()
+        });
+        let Ok(text) = std::fs::read_to_string(format!("{dir}/ignore/{file}")) else {
+            println!("no corpora at {dir}: the cases of {file} were not run");
+            return Vec::new();
+        };
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_same_short_cuts_as_docker() {
+        let cases = records("compile.jsonl");
+        for case in &cases {
+            let shape = Shape::new(case["pattern"].as_str().unwrap()).unwrap();
+            let name = match shape {
+                Shape::Exact(_) => "exactMatch",
+                Shape::Prefix(_) => "prefixMatch",
+                Shape::Suffix(_) => "suffixMatch",
+                Shape::Wildcard(_) => "regexpMatch",
+            };
+            assert_eq!(case["matchType"], name, "{case}");
+        }
+        assert!(matches!(cases.len(), 0 | 21));
     }
 }

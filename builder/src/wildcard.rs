@@ -248,6 +248,8 @@ fn is_literal(item: &Item) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pattern(text: &str) -> Wildcard {
@@ -319,5 +321,73 @@ mod tests {
     fn no_pattern_takes_forever() {
         let text = "a".repeat(20_000);
         assert!(!pattern(&"a*".repeat(60)).matches(format!("{text}/").as_bytes()));
+    }
+
+    /// Whether the whole text matches, as anyone would write it who does not mind the time.
+    fn plainly(items: &[Item], text: &[char], at_start: bool) -> bool {
+        let Some((item, rest)) = items.split_first() else {
+            return text.is_empty();
+        };
+        let first = |set: &Set| {
+            text.first()
+                .is_some_and(|one| set.holds(Symbol::from(*one)))
+        };
+        match item {
+            Item::One(set) => first(set) && plainly(rest, &text[1..], false),
+            Item::Many(set) => {
+                plainly(rest, text, at_start) || first(set) && plainly(items, &text[1..], false)
+            }
+            Item::Maybe(count) => {
+                plainly(rest, text, at_start) || plainly(&rest[*count..], text, at_start)
+            }
+            Item::Start => at_start && plainly(rest, text, true),
+        }
+    }
+
+    fn items() -> impl Strategy<Value = Vec<Item>> {
+        let set = || {
+            prop::sample::select(vec![
+                Set::Is('a'),
+                Set::Is('b'),
+                Set::NotSlash,
+                Set::NotNewline,
+                Set::Ranges {
+                    not: true,
+                    ranges: vec![('a', 'b')],
+                },
+            ])
+        };
+        let group = prop_oneof![
+            4 => set().prop_map(|set| vec![Item::One(set)]),
+            3 => set().prop_map(|set| vec![Item::Many(set)]),
+            1 => set().prop_map(|set| vec![Item::Maybe(2), Item::Many(set), Item::One(Set::Is('/'))]),
+            1 => Just(vec![Item::Start]),
+        ];
+        prop::collection::vec(group, 0..6).prop_map(|groups| groups.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn as_good_as_the_plain_way(items in items(), text in "[ab/\n]{0,7}") {
+            let wildcard = Wildcard::new(items.clone());
+            let letters: Vec<char> = text.chars().collect();
+            prop_assert_eq!(wildcard.matches(text.as_bytes()), plainly(&items, &letters, true));
+            let ends: Vec<usize> = (0..=letters.len())
+                .filter(|end| plainly(&items, &letters[..*end], true))
+                .collect();
+            prop_assert_eq!(wildcard.prefix_of(text.chars(), false), ends.first().copied());
+            prop_assert_eq!(wildcard.prefix_of(text.chars(), true), ends.last().copied());
+            let found = (0..=letters.len()).find_map(|begin| {
+                let end = (begin..=letters.len())
+                    .rfind(|end| plainly(&items, &letters[begin..*end], begin == 0))?;
+                Some((begin, end))
+            });
+            prop_assert_eq!(wildcard.find(&letters, 0), found);
+            if wildcard.matches(text.as_bytes()) {
+                for (end, _) in text.char_indices() {
+                    prop_assert!(wildcard.may_begin_with(&text.as_bytes()[..end]));
+                }
+            }
+        }
     }
 }

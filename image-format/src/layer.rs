@@ -14,7 +14,7 @@ pub mod apply;
 mod behind;
 pub mod compression;
 pub mod diff;
-mod entry;
+pub(crate) mod entry;
 pub mod header;
 pub mod index;
 pub mod pack;

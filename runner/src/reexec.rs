@@ -40,7 +40,7 @@ pub(crate) struct Stage {
 /// A command that runs a clone of this binary, which no container can write to, as the stage; its
 /// environment is empty.
 pub(crate) fn command(stage: &str) -> Result<Stage, SandboxError> {
-    let clone = read_only_mount()
+    let clone = read_only_mount(SELF)
         .map_err(io::Error::from)
         .or_else(|_| sealed_copy())
         .map_err(SandboxError::SelfBinary)?;
@@ -54,9 +54,9 @@ pub(crate) fn command(stage: &str) -> Result<Stage, SandboxError> {
 
 /// The file itself under a read-only mount that is attached nowhere: costs two system calls, but
 /// takes root, and a kernel of 5.12 or later.
-fn read_only_mount() -> Result<OwnedFd, Errno> {
+fn read_only_mount(file: &str) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = rustix::mount::open_tree(CWD, SELF, flags)?;
+    let mount = rustix::mount::open_tree(CWD, file, flags)?;
     sys::mount_setattr(
         mount.as_fd(),
         MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID,
@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn no_clone_can_be_written_to() {
-        let mount = read_only_mount().unwrap();
+        // Not this program, which nobody can write to while it runs.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mount = read_only_mount(file.path().to_str().unwrap()).unwrap();
         assert_eq!(
             writable(&mount).unwrap_err().kind(),
             io::ErrorKind::ReadOnlyFilesystem

@@ -13,6 +13,7 @@
 pub mod explain;
 pub mod files;
 pub mod key;
+pub mod layers;
 pub mod record;
 
 use std::io::{self, Write};

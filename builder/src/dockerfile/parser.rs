@@ -90,12 +90,16 @@ fn supported(statement: &Statement<'_>) -> Result<&'static str, ParseError> {
     let nearest = image_format::nearest::nearest(&keyword.to_ascii_uppercase(), all);
     let kind = ParseErrorKind::UnknownInstruction { name };
     let error = ParseError::new(kind, statement.keyword_span());
-    Err(match nearest {
-        Some(nearest) => error.hint(format!("did you mean {nearest}?")),
-        None => {
-            error.hint("if the line belongs to the one before, end that with the escape character")
+    Err(error.hint(match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None if keyword.is_empty() => "the line holds nothing but the escape character".to_owned(),
+        None if keyword.contains(char::is_whitespace) => {
+            "the space in it is not an ordinary one".to_owned()
         }
-    })
+        None => {
+            "if the line belongs to the one before, end that with the escape character".to_owned()
+        }
+    }))
 }
 
 fn stage(statement: &Statement<'_>) -> Result<Stage, ParseError> {

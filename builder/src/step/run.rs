@@ -67,6 +67,7 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Executor(ExecutorError::NoNamespace(error)) => return error.hint(),
             Self::Exit { code: 127, .. } => {
                 "127 is a shell's word for a program that is not there: install it in a step before"
             }
@@ -161,6 +162,7 @@ impl PlannedRun {
         key: &Digest,
         output: &mut dyn FnMut(Output, &[u8]),
     ) -> Result<Option<Layer>, RunError> {
+        on.executor.ready().map_err(RunError::Executor)?;
         on.snapshotter
             .ensure(&state.stack())
             .map_err(RunError::Unpack)?;

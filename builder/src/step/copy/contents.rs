@@ -130,10 +130,8 @@ impl Reader<'_> {
             Origin::Rootfs(rootfs) => {
                 let mut reader = rootfs.reader();
                 for job in jobs {
-                    if let Content::Layer(stored) = &job.file.content {
-                        let mut file = reader.open(stored)?;
-                        let layer = rootfs.layer_of(stored);
-                        self.layer_file(&mut file, job.file.size, layer)?;
+                    if let Content::Layer(place) = &job.file.content {
+                        self.layer_file(&mut reader.open(*place)?, job.file.size)?;
                     }
                 }
             }
@@ -176,22 +174,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn layer_file(
-        &mut self,
-        file: &mut StoredReader<'_>,
-        size: u64,
-        layer: Digest,
-    ) -> Result<(), Stop> {
+    fn layer_file(&mut self, file: &mut StoredReader<'_>, size: u64) -> Result<(), Stop> {
         let mut hasher = Hasher::new();
         let mut left = size;
         while left > 0 {
             let (start, room) = self.room(left)?;
-            let count = file
-                .read(&mut self.batch.data[start..start + room])
-                .map_err(|source| CopyError::Layer { layer, source })?;
+            let count = file.read(&mut self.batch.data[start..start + room])?;
             if count == 0 {
-                let source = io::ErrorKind::UnexpectedEof.into();
-                return Err(CopyError::Layer { layer, source }.into());
+                return Err(file.failed(io::ErrorKind::UnexpectedEof.into()).into());
             }
             hasher.update(&self.batch.data[start..start + count]);
             self.batch.data.truncate(start + count);

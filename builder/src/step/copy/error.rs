@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use image_format::layer::tree::TreeError;
 use image_format::layer::{ReadError, WriteError};
 use image_format::layout::StoreError;
 
 use crate::cache::CacheError;
+use crate::cache::layers::LayerError;
 use crate::context::ContextError;
 use crate::dockerfile::{OwnershipError, Span};
 use crate::glob::GlobError;
@@ -97,6 +99,12 @@ pub enum CopyError {
         /// Where it is written.
         span: Span,
     },
+    /// A layer that is copied from, or onto, cannot be asked what is in it.
+    #[error(transparent)]
+    Index(#[from] LayerError),
+    /// The layers that are copied from, or onto, make no root file system.
+    #[error("the layers make no root file system")]
+    Tree(#[from] TreeError),
     /// A layer that is copied from, or onto, cannot be read.
     #[error("cannot read the layer {layer}")]
     Layer {
@@ -162,6 +170,8 @@ impl CopyError {
             | Self::Loop { span, .. }
             | Self::Write { span, .. } => Some(*span),
             Self::Cancelled
+            | Self::Index(_)
+            | Self::Tree(_)
             | Self::Layer { .. }
             | Self::Malformed { .. }
             | Self::Reader

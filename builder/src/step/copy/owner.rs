@@ -1,7 +1,5 @@
 //! Names of users and groups to numbers, by the files of the image.
 
-use std::io::Read;
-
 use image_format::nearest::nearest;
 
 use crate::dockerfile::Span;
@@ -81,18 +79,10 @@ fn lines(rootfs: &Rootfs, path: &str) -> Result<String, CopyError> {
     let Ok(path) = resolve(path.as_bytes(), |path| rootfs.seen(path)) else {
         return Ok(String::new());
     };
-    let Some(file) = rootfs.file(&path) else {
+    let Some(place) = rootfs.file(&path) else {
         return Ok(String::new());
     };
-    let mut bytes = Vec::new();
     let mut reader = rootfs.reader();
-    let opened = reader.open(&file)?;
-    opened
-        .take(LARGEST)
-        .read_to_end(&mut bytes)
-        .map_err(|source| CopyError::Layer {
-            layer: rootfs.layer_of(&file),
-            source,
-        })?;
+    let bytes = reader.open(place)?.read_all(LARGEST)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

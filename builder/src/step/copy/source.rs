@@ -1,5 +1,6 @@
 //! What a copy copies: entries of the context or of a root file system, in one form.
 
+use image_format::layer::tree::Place;
 use image_format::layer::{Meta, Timestamp};
 
 use crate::cache::files::FileId;
@@ -61,7 +62,7 @@ pub(super) enum Content {
     /// In the context, in this state.
     Context(FileId),
     /// In a layer.
-    Layer(super::rootfs::Stored),
+    Layer(Place),
 }
 
 impl Source {

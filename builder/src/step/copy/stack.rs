@@ -35,14 +35,14 @@ fn matching(rootfs: &Rootfs, base: &[u8], at: &[u8], globs: &[Glob], names: &mut
     let Some((glob, rest)) = globs.split_first() else {
         return;
     };
-    for name in rootfs.names(at) {
+    for (name, kind, _) in rootfs.children(at) {
         if !glob.matches(&name) {
             continue;
         }
         let (path, at) = (join(base, &name), join(at, &name));
         if rest.is_empty() {
             names.push(path);
-        } else if rootfs.seen(&at) == Some(Seen::Dir) {
+        } else if matches!(kind, SourceKind::Dir) {
             matching(rootfs, &path, &at, rest, names);
         }
     }
@@ -57,44 +57,26 @@ fn follow(rootfs: &Rootfs, name: &[u8], span: Span) -> Result<Vec<u8>, CopyError
 
 fn found(rootfs: &Rootfs, name: Vec<u8>, span: Span) -> Result<Source, CopyError> {
     let at = follow(rootfs, &name, span)?;
+    let Some((kind, meta)) = rootfs.entry(&at) else {
+        return Err(missing(rootfs, &name, &at, span));
+    };
     let mut entries = Vec::new();
-    if at.is_empty() {
-        let meta = Meta::default();
-        entries.push(entry(b"", SourceKind::Dir, meta));
-        below(rootfs, &at, b"", &mut entries);
-    } else {
-        let Some((kind, meta)) = rootfs.entry(&at) else {
-            return Err(missing(rootfs, &name, &at, span));
-        };
-        let directory = matches!(kind, SourceKind::Dir);
-        entries.push(entry(b"", kind, meta));
-        if directory {
-            below(rootfs, &at, b"", &mut entries);
+    // Not by recursion: a layer may nest its directories as deep as it likes.
+    let mut ahead = vec![entry(Vec::new(), kind, meta)];
+    while let Some(next) = ahead.pop() {
+        if matches!(next.kind, SourceKind::Dir) {
+            let children = rootfs.children(&join(&at, &next.below)).into_iter().rev();
+            ahead.extend(
+                children.map(|(name, kind, meta)| entry(join(&next.below, &name), kind, meta)),
+            );
         }
+        entries.push(next);
     }
     Ok(Source { name, at, entries })
 }
 
-fn below(rootfs: &Rootfs, at: &[u8], dir: &[u8], entries: &mut Vec<SourceEntry>) {
-    for name in rootfs.names(&join(at, dir)) {
-        let path = join(dir, &name);
-        let Some((kind, meta)) = rootfs.entry(&join(at, &path)) else {
-            continue;
-        };
-        let directory = matches!(kind, SourceKind::Dir);
-        entries.push(entry(&path, kind, meta));
-        if directory {
-            below(rootfs, at, &path, entries);
-        }
-    }
-}
-
-fn entry(below: &[u8], kind: SourceKind, meta: Meta) -> SourceEntry {
-    SourceEntry {
-        below: below.to_vec(),
-        kind,
-        meta,
-    }
+fn entry(below: Vec<u8>, kind: SourceKind, meta: Meta) -> SourceEntry {
+    SourceEntry { below, kind, meta }
 }
 
 /// The error for what is not there, with the name beside it that is nearest.
@@ -105,8 +87,8 @@ fn missing(rootfs: &Rootfs, name: &[u8], at: &[u8], span: Span) -> CopyError {
     }
     let directory = parent(lost);
     let wanted = String::from_utf8_lossy(lost.strip_prefix(directory).unwrap_or(lost));
-    let names = rootfs.names(directory);
-    let names = names.iter().map(|name| String::from_utf8_lossy(name));
+    let names = rootfs.children(directory);
+    let names = names.iter().map(|(name, ..)| String::from_utf8_lossy(name));
     let near = nearest(wanted.trim_start_matches('/'), names);
     CopyError::Missing {
         name: shown(name),
