@@ -14,11 +14,11 @@ use builder::{Backend, BuildError, BuildRequest, Built, build};
 use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
 use image_format::layer::{Entry, Kind, LayerReader, LayerWriter, Meta, Timestamp};
-use image_format::layout::{Layer, Store, write_image};
+use image_format::layout::{Layer, Store, remove_tree, write_image};
 use image_format::snapshot::{Snapshotter, detect};
 
 pub struct Bench {
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub request: BuildRequest,
     pub heard: Heard,
     snapshotter: Box<dyn Snapshotter>,
@@ -72,7 +72,7 @@ impl Bench {
                 jobs: NonZeroUsize::new(2).unwrap(),
                 cancel: Cancel::new(),
             },
-            dir,
+            _dir: dir,
         }
     }
 
@@ -83,6 +83,14 @@ impl Bench {
             progress: &self.heard,
         };
         build(&self.request, backend)
+    }
+
+    /// Removes all that is unpacked, as if the machine had been started again.
+    pub fn forget_snapshots(&mut self) {
+        let snapshots = self.request.store.root().join("snapshots/v1");
+        remove_tree(&snapshots).unwrap();
+        fs::create_dir(&snapshots).unwrap();
+        self.snapshotter = detect(&self.request.store, None).unwrap();
     }
 
     /// A file of the context.
