@@ -32,6 +32,7 @@ fn names(env: &Env, image: &str, from_top: usize) -> Vec<String> {
     let entries = archive.entries().unwrap();
     entries
         .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .map(|name| name.trim_end_matches('/').to_owned())
         .collect()
 }
 

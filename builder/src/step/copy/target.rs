@@ -119,13 +119,9 @@ impl<'a> Target<'a> {
         if matches!(top.kind, SourceKind::Dir) {
             self.make_dirs(&to)?;
         } else {
-            match existing {
-                Some(Seen::Dir) => to = join(&to, file_name(&source.name)),
-                Some(_) if self.entries.contains_key(&key(&to)) => {
-                    let (path, span) = (shown(&to), self.span);
-                    return Err(CopyError::SeveralToOne { path, span });
-                }
-                _ => {}
+            // Where it is none, the last of several files wins, as docker has it.
+            if existing == Some(Seen::Dir) {
+                to = join(&to, file_name(&source.name));
             }
             self.make_dirs(parent(&to))?;
         }
