@@ -1,6 +1,6 @@
 //! Whole builds, with real snapshots and sandboxes: as root and, all once more, in the user
 //! namespace of an ordinary user, where the images must be the same.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
 mod builds;
