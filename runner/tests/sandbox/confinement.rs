@@ -147,15 +147,24 @@ fn denied() {
 
 fn init() {
     let fixture = Fixture::new();
-    let script = "for file in exe mem environ root/ cwd/ fd/ maps; do
-                      ls /proc/1/$file >/dev/null 2>&1 && cat /proc/1/$file 2>/dev/null | head -c 1 && echo read $file
+    let script = "cd /proc/1
+                  for file in exe mem environ maps root/etc/passwd; do
+                      cat $file >/tmp/read 2>/dev/null
+                      [ -s /tmp/read ] && echo read $file
                   done
-                  ls -l /proc/1/exe 2>/dev/null
+                  busybox readlink exe; busybox readlink root; busybox readlink cwd
+                  for fd in fd/*; do busybox readlink $fd; done
+                  ls root/ cwd/ 2>/dev/null
+                  (echo x > mem) 2>/dev/null && echo wrote
                   true";
-    let mut spec = fixture.sh(&script.replace("head", "busybox head"));
+    let mut spec = fixture.sh(script);
     assert_eq!(said(&spec), "");
     spec.user = "ann".into();
     assert_eq!(said(&spec), "");
+    // The script would find something out where there is something to find out.
+    let mut own = fixture.sh(&script.replace("/proc/1", "/proc/$$"));
+    own.capabilities.push(Capability::SysPtrace);
+    assert!(said(&own).contains("/bin/busybox"));
 }
 
 fn devices() {

@@ -20,7 +20,7 @@ fn users() {
         ("", "uid=0(root) gid=0(root) groups=0(root)\n"),
         (
             "ann",
-            "uid=1000(ann) gid=100(users) groups=100(users),63(audio)\n",
+            "uid=1000(ann) gid=100(users) groups=63(audio),100(users)\n",
         ),
         ("1000:63", "uid=1000(ann) gid=63(audio) groups=63(audio)\n"),
         ("4711", "uid=4711 gid=0(root) groups=0(root)\n"),
