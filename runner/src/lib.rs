@@ -1,5 +1,6 @@
 //! The sandbox, its networks, and containers.
 
+pub mod network;
 pub mod reexec;
 pub mod sandbox;
 pub mod subid;
