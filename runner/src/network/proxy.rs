@@ -271,14 +271,8 @@ impl Loop {
         self.listeners.clear();
         self.starved.clear();
         self.ends = Some(Instant::now() + LAST_ANSWERS);
-        for index in 0..self.streams.len() {
-            if self.streams[index]
-                .as_ref()
-                .is_some_and(|stream| stream.connecting)
-            {
-                self.close(index);
-            }
-        }
+        // Whoever still waits for a connection inside waits in vain now.
+        (0..self.streams.len()).for_each(|index| self.stream(index));
     }
 
     fn listener(&mut self, index: usize) {
