@@ -1,8 +1,10 @@
 //! The sandbox, its networks, and containers.
 
+pub mod container;
 pub mod network;
 pub mod reexec;
 pub mod sandbox;
+pub mod signals;
 pub mod subid;
 pub mod terminal;
 pub mod userns;

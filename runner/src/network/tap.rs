@@ -27,6 +27,10 @@ const MTU: u32 = 65520;
 const ASK_AGAIN: u64 = 20;
 const ASK: u32 = 500;
 
+/// Whether the kernel forgets its questions, and what waits for the answers, while nobody has the
+/// device open: between us and `pasta`.
+const KEEP_WAITING: &str = "/proc/sys/net/ipv4/conf/eth0/arp_evict_nocarrier";
+
 // linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/neighbour.h
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
@@ -77,6 +81,8 @@ pub(super) fn create() -> Result<OwnedFd, Errno> {
         let (got, _) = rustix::net::recv(&socket, &mut buffer, RecvFlags::empty())?;
         answered += acknowledged(&buffer[..got])?;
     }
+    // Linux before 5.16 has no such file; there the first connection may take a second longer.
+    let _ = std::fs::write(KEEP_WAITING, "0");
     Ok(tap)
 }
 
