@@ -3,7 +3,8 @@
 //! What is told to the kernel is rtnetlink(7), written by hand: four messages, sent as one.
 
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -11,6 +12,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// The device's name inside, as docker's.
 pub(super) const NAME: &str = "eth0";
+const DEVICE: &CStr = c"eth0";
 /// The container's own address.
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 /// The bits of the network that is said to be on the link.
@@ -65,7 +67,7 @@ const FRAME: usize = MTU as usize + 14;
 pub(super) fn create() -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let tap = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
-    crate::sys::make_tap(&tap, NAME)?;
+    crate::sys::make_tap(tap.as_fd(), DEVICE)?;
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,

@@ -40,7 +40,9 @@ impl Sandbox {
         }
         let (ours, theirs) = Channel::pair()?;
         // The child's standard input, because that needs nothing done between fork and exec.
-        let child = reexec::command(reexec::SANDBOX)?
+        let mut stage = reexec::command(reexec::SANDBOX)?;
+        let child = stage
+            .command
             .stdin(theirs.into_fd())
             .spawn()
             .map_err(SandboxError::Spawn)?;
@@ -301,7 +303,7 @@ impl Streams {
                 PayloadEnd::Owned(reader.into())
             }
         };
-        let mut output = |stream, inherited| -> io::Result<(PayloadEnd, Option<File>)> {
+        let output = |stream, inherited| -> io::Result<(PayloadEnd, Option<File>)> {
             Ok(match stream {
                 Stream::Inherit => (PayloadEnd::Inherited(inherited), None),
                 Stream::Null => {

@@ -1,0 +1,168 @@
+//! The root file system: mounting it, and making it the root.
+
+use std::fmt::Write;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use image_format::snapshot::RootMount;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags};
+
+use super::failure::{During, Failure, Step};
+use super::tree::Tree;
+
+/// Mounts a root file system on top of the directory of the host that takes what is written to it,
+/// and gives back its own directory.
+///
+/// Device files are inert in it, whoever made them: no cgroup keeps a container of the machine's
+/// root from making one for a disk.
+pub(super) fn mount(root: &RootMount, volatile: bool) -> Result<OwnedFd, Failure> {
+    match root {
+        RootMount::Bind { path } => {
+            let tree = Tree::of_path(path).during_at(Step::Root, path)?;
+            tree.restrict(MountAttrFlags::MOUNT_ATTR_NODEV)
+                .during_at(Step::Root, path)?;
+            let place = directory(path).during_at(Step::Root, path)?;
+            tree.attach(place).during_at(Step::Root, path)?;
+            Ok(tree.into_fd())
+        }
+        RootMount::Overlay {
+            base,
+            lowers,
+            upper,
+            work,
+            user_xattr,
+        } => {
+            let overlay = Overlay::open(base, lowers, upper, work)?;
+            overlay
+                .mount(*user_xattr, volatile)
+                .during_at(Step::Root, upper)
+        }
+    }
+}
+
+/// The directory of the host that [`mount`] mounts on.
+pub(super) fn place(root: &RootMount) -> &Path {
+    match root {
+        RootMount::Bind { path } => path,
+        RootMount::Overlay { upper, .. } => upper,
+    }
+}
+
+/// Makes `root` the root of this process and leaves nothing of the host's reachable.
+pub(super) fn enter(root: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::process::fchdir(root)?;
+    // The old root ends up on top of the new one, where it is taken off (pivot_root(2)).
+    rustix::process::pivot_root(c".", c".")?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}
+
+fn directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// An overlay's directories, open, so that neither the length of their paths nor what is in them
+/// matters: the kernel takes 255 bytes a value, and gives a meaning to colons and commas. What the
+/// container reads in its `/proc/self/mountinfo` then names nothing of the host either.
+struct Overlay {
+    lowers: Vec<OwnedFd>,
+    upper: OwnedFd,
+    work: OwnedFd,
+}
+
+impl Overlay {
+    fn open(base: &Path, lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<Self, Failure> {
+        let base = directory(base).during_at(Step::Root, base)?;
+        let open = |path: &PathBuf| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(&base, path, flags, Mode::empty()).during_at(Step::Root, path)
+        };
+        Ok(Self {
+            lowers: lowers.iter().map(open).collect::<Result<_, _>>()?,
+            upper: directory(upper).during_at(Step::Root, upper)?,
+            work: directory(work).during_at(Step::Root, work)?,
+        })
+    }
+
+    fn mount(&self, user_xattr: bool, volatile: bool) -> rustix::io::Result<OwnedFd> {
+        match self.modern(user_xattr, volatile) {
+            // A kernel before 6.8, which knows no `lowerdir+`.
+            Err(Errno::INVAL) => self.classic(user_xattr, volatile),
+            mounted => mounted,
+        }
+    }
+
+    /// Each layer by itself, so that their number is the kernel's limit alone.
+    fn modern(&self, user_xattr: bool, volatile: bool) -> rustix::io::Result<OwnedFd> {
+        let lowers: Vec<String> = self.lowers.iter().map(link).collect();
+        let (upper, work) = (link(&self.upper), link(&self.work));
+        let mut options: Vec<(&str, Option<&str>)> = lowers
+            .iter()
+            .map(|lower| ("lowerdir+", Some(lower.as_str())))
+            .collect();
+        options.push(("upperdir", Some(&upper)));
+        options.push(("workdir", Some(&work)));
+        for feature in features(user_xattr, volatile) {
+            options.push(feature);
+        }
+        let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+        let tree = Tree::filesystem("overlay", &options, attributes)?;
+        tree.attach(&self.upper)?;
+        Ok(tree.into_fd())
+    }
+
+    /// All in one page, which is enough for some two hundred layers.
+    fn classic(&self, user_xattr: bool, volatile: bool) -> rustix::io::Result<OwnedFd> {
+        let lowers: Vec<String> = self.lowers.iter().map(link).collect();
+        let mut data = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lowers.join(":"),
+            link(&self.upper),
+            link(&self.work)
+        );
+        for (name, value) in features(user_xattr, volatile) {
+            // Writing to a string cannot fail.
+            let _ = match value {
+                Some(value) => write!(data, ",{name}={value}"),
+                None => write!(data, ",{name}"),
+            };
+        }
+        let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL)?;
+        let place = link(&self.upper);
+        rustix::mount::mount(
+            "overlay",
+            &place,
+            "overlay",
+            MountFlags::NODEV,
+            Some(&*data),
+        )?;
+        // `..` and back would not do: the descriptor leads below the mount, the path onto it.
+        let path = rustix::fs::readlinkat(CWD, &place, Vec::new())?;
+        rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+    }
+}
+
+fn features(
+    user_xattr: bool,
+    volatile: bool,
+) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    let marks: &'static [(&'static str, Option<&'static str>)] = if user_xattr {
+        // These turn the two others off, and allow nobody to say so once more.
+        &[("userxattr", None), ("index", Some("off"))]
+    } else {
+        &[
+            ("redirect_dir", Some("off")),
+            ("metacopy", Some("off")),
+            ("index", Some("off")),
+        ]
+    };
+    let volatile = volatile.then_some(("volatile", None));
+    marks.iter().copied().chain(volatile)
+}
+
+fn link(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
