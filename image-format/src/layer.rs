@@ -11,15 +11,19 @@
 //! ```
 
 pub mod apply;
+mod behind;
 pub mod compression;
 pub mod diff;
-mod entry;
+pub(crate) mod entry;
 pub mod header;
+pub mod index;
 pub mod pack;
 pub mod read;
+pub mod tree;
 pub mod whiteout;
 pub mod write;
 
+pub use behind::write_behind;
 pub use entry::{Entry, Kind, Meta, Timestamp};
 pub use read::{LayerReader, ReadError};
 pub use write::{LayerWriter, WriteError};

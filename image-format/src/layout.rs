@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! oci-layout  index.json  blobs/sha256/<hex>   the image layout, which other tools read as it is
-//! snapshots/v1/<chain-id>/                     unpacked layers
+//! snapshots/v1/<origin>/<chain-id>/            unpacked layers
 //! cache/v1/                                    step records, file digests
 //! containers/v1/<id>/                          containers
 //! tmp/<random>/                                one directory a process, swept when it is dead
@@ -44,7 +44,8 @@ use crate::digest::Digest;
 
 /// What this binary writes in the file `version`; a store with a higher number is refused.
 const VERSION: u32 = 1;
-const LAYOUT_FILE: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// What the file `oci-layout` holds.
+pub(crate) const LAYOUT_FILE: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A store, open and locked against the collection of garbage by others.
 #[derive(Clone)]

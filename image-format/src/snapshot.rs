@@ -13,16 +13,35 @@
 //! user IDs, the kind of snapshots and the very directory they lie in. A store that was copied, or
 //! is used by root once and in a user namespace then, unpacks its layers again.
 
+mod blob;
+mod chain;
+mod copy;
+mod kind;
 mod mount;
+pub(crate) mod origin;
+mod overlay;
+mod publish;
+mod targets;
+#[cfg(test)]
+mod tests;
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+pub use copy::Copies;
+pub use kind::{Kind, detect};
 pub use mount::RootMount;
+pub use overlay::Overlay;
+
+use blob::write_layer;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::layout::{Layer, StoreError, TmpDir};
+use crate::layer::apply::{ApplyError, Target, apply};
+use crate::layer::pack::PackError;
+use crate::layout::{Layer, Store, StoreError, TmpDir};
 
 /// Unpacks layers and keeps what was unpacked.
 ///
@@ -57,9 +76,17 @@ pub trait Snapshotter: Send + Sync {
     /// No time in the layer is after `epoch`, in seconds after 1970-01-01, and the snapshot is put
     /// to what the layer says. The layer's blob is not yet durable.
     ///
+    /// `leave_out` are the paths, absolute within the root and without links on the way, of what
+    /// was made only for something to be mounted on it: what of it is still empty is in no layer.
+    ///
     /// # Errors
     /// When something written cannot be in a layer, or the disk is full.
-    fn commit(&self, prepared: Prepared, epoch: i64) -> Result<Committed, SnapshotError>;
+    fn commit(
+        &self,
+        prepared: Prepared,
+        epoch: i64,
+        leave_out: &[PathBuf],
+    ) -> Result<Committed, SnapshotError>;
 }
 
 /// A layer to unpack.
@@ -104,6 +131,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A place in the directory `dir` above the layers `stack`, to be mounted so.
+    #[must_use]
+    pub fn new(mount: RootMount, stack: Vec<Digest>, dir: TmpDir) -> Self {
+        Self { mount, stack, dir }
+    }
+
     /// What is to be mounted.
     #[must_use]
     pub fn mount(&self) -> &RootMount {
@@ -146,7 +179,66 @@ pub enum SnapshotError {
     /// The stack of layers was not unpacked before.
     #[error("the layers {0} are not unpacked")]
     NotUnpacked(Digest),
+    /// A layer cannot be unpacked.
+    #[error("cannot unpack the layer {layer}")]
+    Apply {
+        /// The diff ID.
+        layer: Digest,
+        /// Why not.
+        source: ApplyError,
+    },
+    /// A tree cannot be copied.
+    #[error("cannot copy {}", from.display())]
+    Copy {
+        /// The tree.
+        from: PathBuf,
+        /// Why not.
+        source: ApplyError,
+    },
+    /// The root directory of a tree cannot be made.
+    #[error("cannot make the root of an image at {}", dir.display())]
+    Root {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        source: ApplyError,
+    },
+    /// What was written cannot be a layer.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Names the file and the attempt in an I/O error.
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError + use<> {
+    let path = path.to_owned();
+    move |source| SnapshotError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Makes a directory that only its owner can look into, for files of any mode.
+fn make_dir(dir: &Path) -> Result<(), SnapshotError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(dir).map_err(io_error("make", dir))
+}
+
+/// Unpacks a layer; it is verified when that is done.
+fn unpack(
+    store: &Store,
+    layer: &LayerSource,
+    dir: &Path,
+    target: Target<'_>,
+) -> Result<(), SnapshotError> {
+    let tar = store.layer_tar(&layer.blob, &layer.diff_id)?;
+    // It reads to the end, where the digest is checked.
+    apply(tar, dir, target).map_err(|source| SnapshotError::Apply {
+        layer: layer.diff_id,
+        source,
+    })
 }

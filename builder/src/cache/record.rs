@@ -64,6 +64,12 @@ pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreE
     Ok(Some(Some(Layer { diff_id, size })))
 }
 
+/// The whole record with this key, if there is one that reads.
+pub(crate) fn read_whole(store: &Store, key: &Digest) -> Option<Record> {
+    let bytes = read(store, STEPS, &name(key), LARGEST)?;
+    serde_json::from_slice(&bytes).ok()
+}
+
 /// Keeps what a step did.
 ///
 /// # Errors

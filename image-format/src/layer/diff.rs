@@ -4,9 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use super::entry::Timestamp;
-use super::pack::PackError;
+use super::pack::{PackError, pack_difference};
 
 /// Packs what differs between two trees, with whiteouts; `None` where nothing does.
+///
+/// Contents are compared where size and metadata are equal. Times after the epoch are equal, and of a
+/// directory, whose time changes with what is in it, one after the epoch is no difference.
 ///
 /// # Errors
 /// As [`super::pack::pack_tree`].
@@ -16,6 +19,5 @@ pub fn diff<W: Write>(
     out: W,
     epoch: Timestamp,
 ) -> Result<Option<W>, PackError> {
-    let _ = (old, new, out, epoch);
-    Ok(None)
+    pack_difference(old, new, out, epoch, false)
 }

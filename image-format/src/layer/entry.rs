@@ -41,6 +41,18 @@ pub struct Meta {
     pub xattrs: BTreeMap<OsString, Vec<u8>>,
 }
 
+impl Meta {
+    /// The metadata of a directory that no layer describes, as entries in it imply it.
+    #[must_use]
+    pub fn implied_dir() -> Self {
+        Self {
+            mode: 0o755,
+            mtime: Timestamp::DEFAULT_EPOCH,
+            ..Self::default()
+        }
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -80,6 +92,14 @@ pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     // No name holds NUL, so that it may stand for the separator, which has to come first.
     let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     a.iter().map(key).cmp(b.iter().map(key))
+}
+
+/// The directory and the name of a path, as text.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&[], path),
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,12 @@ pub struct LayerReader<R> {
     /// The name of the current entry as it is written, for errors.
     name: Vec<u8>,
     ended: bool,
+    /// How to go past content without reading it, and where the input ends.
+    seek: Option<(Seek<R>, u64)>,
 }
+
+/// Moves an input forward by some bytes.
+type Seek<R> = fn(&mut R, i64) -> io::Result<()>;
 
 impl<R: Read> LayerReader<R> {
     /// Reads a plain tar. To read one entry again, give a reader that stands at its
@@ -60,7 +65,25 @@ impl<R: Read> LayerReader<R> {
             sparse: None,
             name: Vec::new(),
             ended: false,
+            seek: None,
         }
+    }
+
+    /// As [`LayerReader::new`], but what is not asked for is not read.
+    ///
+    /// # Errors
+    /// When the input cannot tell where it stands or ends.
+    pub fn seeking(mut input: R) -> io::Result<Self>
+    where
+        R: io::Seek,
+    {
+        let here = input.stream_position()?;
+        let length = input.seek(io::SeekFrom::End(0))?.saturating_sub(here);
+        input.seek(io::SeekFrom::Start(here))?;
+        Ok(Self {
+            seek: Some((R::seek_relative, length)),
+            ..Self::new(input)
+        })
     }
 
     /// Where the current entry starts (its PAX records included), in bytes from the start of what
@@ -201,6 +224,10 @@ impl<R: Read> LayerReader<R> {
         };
         let Kind::File { .. } = kind else {
             // Other kinds have no content, whatever their size field holds.
+            if header[field::TYPE] != b'5' && kind == Kind::Dir {
+                self.stored = size;
+                self.padding = size.wrapping_neg() % BLOCK as u64;
+            }
             self.data_offset = self.position;
             return Ok(Entry { path, kind, meta });
         };
@@ -223,6 +250,8 @@ impl<R: Read> LayerReader<R> {
             };
             number
                 .and_then(|number| u32::try_from(number).ok())
+                // The last one is no ID: system calls take it for "leave it as it is".
+                .filter(|number| *number != u32::MAX)
                 .ok_or_else(|| self.field(field))
         };
         let mtime = match pax.mtime {
@@ -303,6 +332,17 @@ impl<R: Read> LayerReader<R> {
     }
 
     fn skip(&mut self, count: u64) -> Result<(), ReadError> {
+        if let Some((seek, length)) = self.seek {
+            let way = i64::try_from(count).ok();
+            let way = way.filter(|_| count <= length.saturating_sub(self.position));
+            let way = way.ok_or_else(|| self.truncated())?;
+            seek(&mut self.input, way).map_err(|source| ReadError::Io {
+                after: self.shown(),
+                source,
+            })?;
+            self.position += count;
+            return Ok(());
+        }
         let skipped = io::copy(&mut self.input.by_ref().take(count), &mut io::sink());
         let skipped = skipped.map_err(|source| ReadError::Io {
             after: self.shown(),

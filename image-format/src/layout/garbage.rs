@@ -1,7 +1,9 @@
 //! The collection of what nothing names any more.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::{Store, StoreError, io_error, remove_tree};
@@ -10,6 +12,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::manifest::{Index, Manifest};
 use crate::media_type;
+use crate::snapshot::origin;
 
 /// What others than the index still need: the cache its layers, the containers their snapshots.
 #[derive(Debug, Default)]
@@ -77,10 +80,27 @@ impl Store {
             freed.bytes += fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
             freed.blobs += 1;
         })?;
-        self.sweep(&self.root().join("snapshots/v1"), &needed.snapshots, |_| {
-            freed.snapshots += 1
-        })?;
+        freed.snapshots = self.sweep_snapshots(&needed.snapshots)?;
         Ok(freed)
+    }
+
+    /// Removes the unpacked layers that are not needed, and all that can be used no more: of
+    /// another boot, or of a store that lay elsewhere. Gives the number of those removed.
+    fn sweep_snapshots(&self, needed: &BTreeSet<Digest>) -> Result<u64, StoreError> {
+        let all = origin::all(self.root());
+        let place = origin::place(&all)?;
+        let mut count = 0;
+        for entry in fs::read_dir(&all).map_err(io_error("read", &all))? {
+            let entry = entry.map_err(io_error("read", &all))?;
+            let path = entry.path();
+            if origin::is_at(&entry.file_name(), &place) {
+                self.sweep(&path, needed, |_| count += 1)?;
+                continue;
+            }
+            count += names(&path)?.filter(|name| digest(name).is_some()).count() as u64;
+            self.discard(&path)?;
+        }
+        Ok(count)
     }
 
     fn mark(&self, descriptor: &Descriptor, needed: &mut Needed) -> Result<(), StoreError> {
@@ -126,20 +146,33 @@ impl Store {
         needed: &BTreeSet<Digest>,
         mut removed: impl FnMut(&Path),
     ) -> Result<(), StoreError> {
-        for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
-            let entry = entry.map_err(io_error("read", dir))?;
-            let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| Digest::from_hex(name).ok());
-            if digest.is_none_or(|digest| needed.contains(&digest)) {
-                continue;
+        for name in names(dir)? {
+            if digest(&name).is_some_and(|digest| !needed.contains(&digest)) {
+                let path = dir.join(&name);
+                removed(&path);
+                self.discard(&path)?;
             }
-            let (path, gone) = (entry.path(), self.0.tmp.path().join(&name));
-            removed(&path);
-            fs::rename(&path, &gone).map_err(io_error("remove", &path))?;
-            remove_tree(&gone).map_err(io_error("remove", &gone))?;
         }
         Ok(())
     }
+
+    fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        let gone = self.tmp_dir()?;
+        let to = gone.path().join("gone");
+        fs::rename(path, &to).map_err(io_error("remove", path))?;
+        remove_tree(&to).map_err(io_error("remove", &to))
+    }
+}
+
+fn names(dir: &Path) -> Result<impl Iterator<Item = OsString> + use<>, StoreError> {
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(io_error("read", dir))?;
+    Ok(entries.into_iter().map(|entry| entry.file_name()))
+}
+
+/// The digest that a name is; a lock's name begins with one too, and goes with the origin.
+fn digest(name: &OsStr) -> Option<Digest> {
+    name.to_str().and_then(|name| Digest::from_hex(name).ok())
 }
 
 struct Needed {
