@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 
 use super::failure::{During, Failure, Step};
 use super::root;
@@ -34,10 +34,12 @@ pub(super) fn prepare(
         made: None,
         count: 0,
     };
-    mounts
+    let prepared = mounts
         .iter()
         .map(|mount| source(mount, &mut files))
-        .collect()
+        .collect::<std::result::Result<_, _>>()?;
+    files.uncover().during_at(Step::Mount, staging)?;
+    Ok(prepared)
 }
 
 /// Attaches the sources to their targets, in order, so that a later one can lie inside an earlier.
@@ -110,6 +112,15 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
+    /// Takes the file system off the staging directory, which the root is made of; the files that
+    /// were cloned out of it stay.
+    fn uncover(self) -> Result<()> {
+        match self.made {
+            Some(_) => rustix::mount::unmount(self.staging, UnmountFlags::DETACH),
+            None => Ok(()),
+        }
+    }
+
     fn make(&mut self, contents: &str, mode: u32) -> Result<Tree> {
         let files = match &mut self.made {
             Some(files) => files,
