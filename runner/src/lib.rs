@@ -4,7 +4,6 @@ pub mod container;
 pub mod network;
 pub mod reexec;
 pub mod sandbox;
-pub mod signals;
 pub mod subid;
 pub mod terminal;
 pub mod userns;

@@ -90,18 +90,18 @@ const ADJECTIVES: &[&str] = &[
     "happy", "hardy", "honest", "humble", "jolly", "keen", "kind", "light", "lively", "lucid",
     "lucky", "mellow", "merry", "mild", "neat", "nimble", "noble", "placid", "plain", "proud",
     "quick", "quiet", "ready", "rosy", "serene", "sharp", "silver", "sleek", "smart", "snug",
-    "solid", "spry", "steady", "still", "sunny", "swift", "tidy", "true", "vivid", "warm",
-    "wild", "wise", "witty", "young",
+    "solid", "spry", "steady", "still", "sunny", "swift", "tidy", "true", "vivid", "warm", "wild",
+    "wise", "witty", "young",
 ];
 
 const NOUNS: &[&str] = &[
     "acorn", "alder", "aspen", "badger", "beech", "birch", "bison", "brook", "cedar", "clover",
-    "comet", "coral", "crane", "creek", "delta", "dune", "eagle", "elm", "falcon", "fern",
-    "finch", "fjord", "fox", "glade", "gull", "hare", "harbour", "hazel", "heron", "hill",
-    "island", "ivy", "juniper", "kestrel", "lake", "lark", "linden", "lynx", "maple", "marten",
-    "meadow", "moss", "oak", "orchid", "osprey", "otter", "pebble", "pine", "plover", "poplar",
-    "raven", "reed", "river", "robin", "rowan", "sparrow", "spruce", "stone", "swan", "thistle",
-    "valley", "walnut", "willow", "wren",
+    "comet", "coral", "crane", "creek", "delta", "dune", "eagle", "elm", "falcon", "fern", "finch",
+    "fjord", "fox", "glade", "gull", "hare", "harbour", "hazel", "heron", "hill", "island", "ivy",
+    "juniper", "kestrel", "lake", "lark", "linden", "lynx", "maple", "marten", "meadow", "moss",
+    "oak", "orchid", "osprey", "otter", "pebble", "pine", "plover", "poplar", "raven", "reed",
+    "river", "robin", "rowan", "sparrow", "spruce", "stone", "swan", "thistle", "valley", "walnut",
+    "willow", "wren",
 ];
 
 #[cfg(test)]

@@ -64,9 +64,9 @@ impl VolumeError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            VolumeError::Named(_) => {
-                Some("name a directory of the host by its absolute path, as in -v \"$PWD/data:/data\"")
-            }
+            VolumeError::Named(_) => Some(
+                "name a directory of the host by its absolute path, as in -v \"$PWD/data:/data\"",
+            ),
             VolumeError::UnsupportedMode { .. } => Some("the modes are ro and rw"),
             _ => None,
         }
@@ -197,8 +197,14 @@ mod tests {
         assert_eq!(volume.host, Path::new("/tmp/a b"));
         assert_eq!(volume.target, Path::new("/data/y"));
         assert!(volume.read_only);
-        assert!(matches!("/a:/".parse::<Volume>(), Err(VolumeError::Target(_))));
-        assert!(matches!("db:/a".parse::<Volume>(), Err(VolumeError::Named(_))));
+        assert!(matches!(
+            "/a:/".parse::<Volume>(),
+            Err(VolumeError::Target(_))
+        ));
+        assert!(matches!(
+            "db:/a".parse::<Volume>(),
+            Err(VolumeError::Named(_))
+        ));
         assert!(matches!("/a".parse::<Volume>(), Err(VolumeError::Named(_))));
     }
 

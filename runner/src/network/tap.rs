@@ -2,8 +2,8 @@
 //!
 //! What is told to the kernel is rtnetlink(7), written by hand: four messages, sent as one.
 
-use std::net::Ipv4Addr;
 use std::ffi::CStr;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
