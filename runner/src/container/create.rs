@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use image_format::layout::{Image, Store};
-use image_format::snapshot::{LayerSource, RootMount, Snapshotter};
+use image_format::snapshot::{RootMount, Snapshotter};
 
 use super::name::{self, Name};
 use super::process::{Process, ProcessOptions};
@@ -90,7 +90,7 @@ pub struct ContainerOptions {
 
 impl Container {
     /// Makes a container of `image`, which the user calls `image_name`, and says in which sandbox it
-    /// is to run. Layers that are not unpacked yet are unpacked.
+    /// is to run. The image's layers are unpacked already ([`Snapshotter::ensure`]).
     ///
     /// # Errors
     /// When there is nothing to run, the name is taken, or the file system fails; nothing is left then.
@@ -108,7 +108,6 @@ impl Container {
             (None, _) => short(&id).to_owned(),
         };
         let process = Process::merge(&image.config.config, &options.process, &hostname)?;
-        snapshotter.ensure(&LayerSource::of_image(image))?;
         let mounts = mounts(options, &hostname)?;
 
         let places = Places::of(store);
