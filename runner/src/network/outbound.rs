@@ -97,19 +97,19 @@ enum State {
 impl Outbound {
     /// Makes the device in `netns`.
     ///
-    /// The calling thread enters the namespace for a moment.
-    ///
     /// # Errors
     /// When `pasta` or the kernel's tap device is missing, and nothing is made then.
     pub fn prepare(netns: BorrowedFd<'_>) -> Result<Self, OutboundError> {
         let program = find(std::env::var_os("PATH")).ok_or(OutboundError::NotInstalled)?;
-        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-        let own = rustix::fs::open("/proc/thread-self/ns/net", flags, rustix::fs::Mode::empty())
-            .map_err(failed("open mkimg's own network namespace"))?;
-        let enter = |netns| move_into_link_name_space(netns, Some(LinkNameSpaceType::Network));
-        enter(netns).map_err(failed("enter the container's network"))?;
-        let made = tap::create();
-        enter(own.as_fd()).map_err(failed("return from the container's network"))?;
+        // A thread of its own, because root of a user namespace cannot go back to the host's network.
+        let made = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+                    .map_err(failed("enter the container's network"))?;
+                Ok(tap::create())
+            });
+            inside.join().unwrap_or(Ok(Err(Errno::IO)))
+        })?;
         let tap = made.map_err(|errno| match errno {
             Errno::NOENT | Errno::NXIO | Errno::NODEV | Errno::ACCESS | Errno::PERM => {
                 OutboundError::NoTun(errno)
