@@ -163,6 +163,9 @@ pub enum Error {
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,
+    /// Snapshots cannot be made in the store.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The signals that end a build cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
