@@ -52,6 +52,8 @@ pub enum Target<'a> {
     InPlace,
 }
 
+/// A name for a moment; no entry can have it, for it is reserved for whiteouts.
+const ASIDE: &[u8] = b".wh..wh.aside";
 /// The size of the buffers for the tar and for a file's content in bytes.
 const BUFFER: usize = 128 << 10;
 
@@ -177,6 +179,7 @@ impl<'a> Unpacker<'a> {
         let fd = self.dirs.open(name).map_err(failed("open"))?;
         let mut node = Node::new(meta.mtime);
         node.default_acl = attributes::set_dir(&fd, meta, false)?;
+        self.here = None;
         self.dirs.add(name, node);
         self.dirs.push(name, fd)?;
         if opaque {
@@ -191,6 +194,7 @@ impl<'a> Unpacker<'a> {
             let node = existing_dir(&fd)?;
             self.dirs.add(name, node);
         }
+        self.here = None;
         self.dirs.push(name, fd)
     }
 
@@ -323,9 +327,19 @@ impl<'a> Unpacker<'a> {
             self.placed(name);
             return Ok(());
         }
-        self.replace(name, |dir| {
+        let link = |dir: &Dirs, name: &[u8]| {
             rustix::fs::linkat(&old_dir, target_name, dir.fd(), name, AtFlags::empty())
-        })?;
+        };
+        match link(&self.dirs, name) {
+            Err(Errno::EXIST) => {
+                // The target may lie in what it takes the place of.
+                link(&self.dirs, ASIDE).map_err(failed("make"))?;
+                self.remove(name)?;
+                rustix::fs::renameat(self.dirs.fd(), ASIDE, self.dirs.fd(), name)
+                    .map_err(failed("make"))?;
+            }
+            linked => linked.map_err(failed("make"))?,
+        }
         self.placed(name);
         Ok(())
     }
@@ -370,3 +384,6 @@ fn existing_dir(fd: &OwnedFd) -> Result<Node, Fault> {
     node.default_acl = attributes::take_default_acl(fd)?;
     Ok(node)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,8 @@ impl Timestamp {
 /// What every kind of entry has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// Permissions with set-user-ID, set-group-ID and sticky: the lower 12 bits.
+    /// Permissions with set-user-ID, set-group-ID and sticky: the lower 12 bits. Always 0777 for a
+    /// symbolic link that was read.
     pub mode: u32,
     /// The owner, as the image sees it.
     pub uid: u32,
