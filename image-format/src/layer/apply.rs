@@ -154,22 +154,20 @@ impl<'a> Unpacker<'a> {
 
     /// Makes a directory here, or takes over the one there is, and goes into it.
     fn dir(&mut self, name: &[u8], meta: &Meta) -> Result<(), Fault> {
-        let fd = match self.dirs.open(name) {
-            Ok(fd) => Some(fd),
-            Err(Errno::NOENT) => None,
+        match self.dirs.open(name) {
+            Ok(fd) => {
+                self.go_into(name, fd)?;
+                return self.describe(meta);
+            }
+            Err(Errno::NOENT) => self.make_dir(name, meta, false)?,
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 self.remove(name)?;
-                return self.make_dir(name, meta, true);
+                self.make_dir(name, meta, true)?;
             }
             Err(error) => return Err(failed("open")(error)),
-        };
-        match fd {
-            Some(fd) => {
-                self.go_into(name, fd)?;
-                self.describe(meta)
-            }
-            None => self.make_dir(name, meta, false),
         }
+        self.dirs.node_mut().own = true;
+        Ok(())
     }
 
     /// Makes a directory where nothing is, and goes into it. It is opaque where what stood here

@@ -95,6 +95,11 @@ pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
+/// The most directories in one another.
+pub(super) const DEEPEST: usize = 4096;
+/// The most symbolic links on the way to a file: as many as the kernel follows.
+pub(super) const MOST_SYMLINKS: usize = 40;
+
 /// The directory and the name of a path, as text.
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
