@@ -12,7 +12,6 @@ use image_format::import::ImportError;
 use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
-use image_format::snapshot::SnapshotError;
 use runner::userns::UsernsError;
 
 /// Why a command failed.
@@ -159,9 +158,6 @@ pub enum Error {
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,
-    /// Snapshots cannot be made in the store.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
     /// The signals that end a build cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),

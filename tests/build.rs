@@ -1,5 +1,7 @@
 //! `mkimg build`, from outside.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use support::{Env, User};
@@ -32,6 +34,7 @@ fn names(env: &Env, image: &str, from_top: usize) -> Vec<String> {
     let entries = archive.entries().unwrap();
     entries
         .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .map(|name| name.trim_end_matches('/').to_owned())
         .collect()
 }
 
@@ -250,7 +253,8 @@ fn sockets_loops_and_unreadable_files_of_a_context() {
             continue;
         }
         env.write("c/secret", "x");
-        std::fs::set_permissions(env.path("c/secret"), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(env.path("c/secret"), std::fs::Permissions::from_mode(0o0))
+            .unwrap();
         env.mkimg(["build", "c"])
             .exits(1)
             .says(["Dockerfile:2", "secret", "ermission"]);

@@ -1,6 +1,7 @@
 //! Whole builds of the public cases that copy and configure only, against what BuildKit made.
 //!
 //! Nothing may be unpacked or run for them: whoever tries fails the build.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

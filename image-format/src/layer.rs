@@ -17,6 +17,8 @@ pub mod diff;
 pub(crate) mod entry;
 pub mod header;
 pub mod index;
+#[cfg(test)]
+pub(crate) mod observe;
 pub mod pack;
 pub mod read;
 pub mod tree;

@@ -143,7 +143,11 @@ impl<'a> Unpacker<'a> {
                 self.enter(parent, true)?;
                 self.dirs.mark_own();
                 match kind {
-                    Kind::Dir => self.dir(name, &entry.meta),
+                    Kind::Dir => {
+                        self.dir(name, &entry.meta)?;
+                        self.here = Some(path.to_vec());
+                        Ok(())
+                    }
                     kind => self.place(name, kind, &entry.meta, content),
                 }
             }

@@ -3,8 +3,13 @@
 //! The programs inside are busybox's.
 #![allow(missing_docs)]
 
+mod confinement;
+mod files;
 mod fixture;
+mod identity;
 mod life;
+mod lifeline;
+mod terminal;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitCode};
@@ -18,9 +23,9 @@ const USER: &str = "mkimg-test";
 
 fn main() -> ExitCode {
     runner::reexec::dispatch();
-    let mut arguments = Arguments::from_args();
-    let rootless = std::env::var_os(IN_USER_NAMESPACE).is_some();
-    if rootless {
+    let rootless = std::env::var_os(IN_USER_NAMESPACE);
+    let rootless = rootless.as_deref();
+    if rootless == Some("1".as_ref()) {
         match runner::userns::enter() {
             Ok(rung) => assert_eq!(rung, runner::userns::Rung::Subordinate),
             Err(error) => {
@@ -29,10 +34,23 @@ fn main() -> ExitCode {
             }
         }
     }
-    // The machine is shared, and some tests measure.
-    arguments.test_threads.get_or_insert(2);
-    let mut trials = life::trials();
-    if !rootless {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    if let Some(spec) = std::env::var_os(lifeline::PARENT) {
+        lifeline::parent(spec.into());
+    }
+    let mut trials = [
+        confinement::TESTS,
+        files::TESTS,
+        identity::TESTS,
+        life::TESTS,
+        lifeline::TESTS,
+        terminal::TESTS,
+    ]
+    .into_iter()
+    .flat_map(fixture::trials)
+    .collect::<Vec<_>>();
+    if rootless.is_none() {
         let filter = arguments.filter.clone();
         trials.push(Trial::test("all_again_in_a_user_namespace", move || {
             again(filter)

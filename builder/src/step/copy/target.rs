@@ -123,7 +123,7 @@ impl<'a> Target<'a> {
             if existing == Some(Seen::Dir) {
                 to = join(&to, file_name(&source.name));
             }
-            self.make_dirs(&parent(&to).to_vec())?;
+            self.make_dirs(parent(&to))?;
         }
         // Below a directory that this copy makes, nothing can be in the way.
         let mut fresh: Option<Vec<u8>> = None;

@@ -1,8 +1,17 @@
 use super::*;
+use crate::layer::apply::{Target, apply};
+use crate::layer::diff::diff;
+use crate::layer::observe::{Look, commands, shell, tree};
 use crate::layer::read::LayerReader;
+use proptest::prelude::*;
 use std::fs;
-use std::process::Command;
 
+/// No time in a test is after it.
+const NEVER: Timestamp = Timestamp::from_secs(1 << 32);
+const ALL: Look = Look {
+    all: true,
+    epoch: i64::MAX,
+};
 const EPOCH: Timestamp = Timestamp::DEFAULT_EPOCH;
 
 /// The entries of a layer, one a line: type, mode, owner, path, what else there is.
@@ -38,20 +47,6 @@ fn listing(tar: &[u8]) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-fn shell(dir: &Path, script: &str) {
-    let script = format!("set -eu; umask 022; {script}");
-    let out = Command::new("unshare")
-        .args(["-m", "bash", "-c", &script])
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
 }
 
 /// Two layers, and what `script` makes of them as `root` of an overlay.
@@ -178,4 +173,33 @@ fn refuses_an_upper_directory_that_is_not_whole() {
     let upper = stack.0.path().join("upper");
     let refused = pack_upper(&upper, &[], XattrNamespace::Trusted, Vec::new(), EPOCH);
     assert!(matches!(refused, Err(PackError::Elsewhere { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_tree_packed_and_unpacked_is_the_tree(made in commands(true)) {
+        let dir = tempfile::tempdir().unwrap();
+        shell(dir.path(), &format!("mkdir tree again; cd tree; {made}"));
+        let [from, to] = ["tree", "again"].map(|name| dir.path().join(name));
+        let tar = pack_tree(&from, Vec::new(), NEVER).unwrap();
+        apply(tar.as_slice(), &to, Target::InPlace).unwrap();
+        prop_assert_eq!(tree(&from, ALL), tree(&to, ALL));
+        let again = pack_tree(&to, Vec::new(), NEVER).unwrap();
+        prop_assert!(tar == again);
+    }
+
+    #[test]
+    fn a_difference_makes_the_new_tree_of_the_old(made in commands(true), changed in commands(true)) {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("mkdir old; cd old; {made}\ncd ..; cp -a old new; cp -a old made; cd new; {changed}");
+        shell(dir.path(), &script);
+        let [old, new, made] = ["old", "new", "made"].map(|name| dir.path().join(name));
+        if let Some(tar) = diff(&old, &new, Vec::new(), NEVER).unwrap() {
+            apply(tar.as_slice(), &made, Target::InPlace).unwrap();
+        }
+        prop_assert_eq!(tree(&new, ALL), tree(&made, ALL));
+        prop_assert!(diff(&new, &made, Vec::new(), NEVER).unwrap().is_none());
+    }
 }
