@@ -55,6 +55,12 @@ impl Globals {
 pub enum Command {
     /// Build an image from a Dockerfile
     Build(commands::build::BuildArgs),
+    /// Run a program in a new container
+    Run(commands::run::RunArgs),
+    /// List the containers
+    Ps(commands::ps::PsArgs),
+    /// Remove containers
+    Rm(commands::rm::RmArgs),
     /// List the images
     #[command(visible_alias = "ls")]
     Images(commands::images::ImagesArgs),
@@ -83,6 +89,9 @@ impl Command {
     pub fn run(self, globals: &Globals) -> Result<ExitCode, Error> {
         match self {
             Command::Build(args) => commands::build::run(&args, globals),
+            Command::Run(args) => commands::run::run(args, globals),
+            Command::Ps(args) => commands::ps::run(&args, globals),
+            Command::Rm(args) => commands::rm::run(&args, globals),
             Command::Images(args) => commands::images::run(&args, globals),
             Command::Inspect(args) => commands::inspect::run(&args, globals),
             Command::History(args) => commands::history::run(&args, globals),
@@ -98,7 +107,10 @@ impl Command {
 
     /// What its failures exit with.
     pub fn exit_codes(&self) -> ExitCodes {
-        ExitCodes::PLAIN
+        match self {
+            Command::Run(_) => ExitCodes::RUN,
+            _ => ExitCodes::PLAIN,
+        }
     }
 }
 

@@ -58,7 +58,10 @@ pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
             }
         }
     }
-    ExitCode::from(codes.failure)
+    ExitCode::from(match error {
+        Error::Sandbox(error) => error.exit_code(),
+        _ => codes.failure,
+    })
 }
 
 /// Prints something that went wrong and stops nothing.

@@ -12,6 +12,11 @@ use image_format::import::ImportError;
 use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
+use image_format::snapshot::SnapshotError;
+use runner::SandboxError;
+use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
+use runner::network::{ListenError, ProxyError};
+use runner::terminal::TerminalError;
 use runner::userns::UsernsError;
 
 /// Why a command failed.
@@ -158,6 +163,9 @@ pub enum Error {
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,
+    /// Snapshots cannot be made in the store.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The signals that end a build cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -169,6 +177,44 @@ pub enum Error {
     Interrupted {
         /// The signal's number.
         signal: u8,
+    },
+    /// A container could not be made, found or removed.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// A container's program did not run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A container that runs could not be attended to.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// A port could not be published.
+    #[error("cannot publish: {0}")]
+    Listen(#[from] ListenError),
+    /// Published ports could not be served.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A variable of a container could not be read.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+    /// The signals for a container could not be taken.
+    #[error(transparent)]
+    ContainerSignals(#[from] SignalsError),
+    /// mkimg's terminal could not be used.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// A terminal was asked for, and what would be typed comes from elsewhere.
+    #[error("-i and -t together take a terminal, and standard input is none")]
+    NotATerminal,
+    /// Ports were to be published of a container without a network of its own.
+    #[error("no port can be published with --network {0}")]
+    NothingToPublish(NetworkMode),
+    /// An image that containers were made from was to be removed.
+    #[error("{name} is the image of {}", users.join(", "))]
+    ImageInUse {
+        /// The image as given.
+        name: String,
+        /// The containers.
+        users: Vec<String>,
     },
     /// Several things failed, each for itself.
     #[error("{} errors", .0.len())]

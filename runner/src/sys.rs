@@ -220,3 +220,38 @@ fn check(result: libc::c_long) -> Result<libc::c_long> {
         _ => Ok(result),
     }
 }
+
+/// Makes of a descriptor of `/dev/net/tun` a tap device that stays when it is closed.
+pub fn make_tap(tun: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: an all-zero ifreq is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let name = name.to_bytes();
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::NAMETOOLONG);
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: TUNSETIFF reads and writes an ifreq.
+    let made = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
+    check(made.into())?;
+    // SAFETY: the argument of TUNSETPERSIST is a number, not a pointer.
+    let stays = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as _, 1) };
+    check(stays.into()).map(drop)
+}
+
+/// Has the child killed when the thread that spawns it ends, however that comes.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = rustix::process::getpid();
+    let arm = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    // SAFETY: between fork and exec only two system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(arm) };
+}

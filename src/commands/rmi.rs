@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use builder::cache::record;
 use clap::Args;
 use image_format::layout::{Roots, Store, name_of};
+use runner::container;
 
 use crate::cli::Globals;
 use crate::diagnostic;
@@ -43,9 +44,13 @@ pub fn run(args: &RmiArgs, globals: &Globals) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What others than the images need of the store: the build cache.
+/// What others than the images need of the store: the build cache and the containers.
 fn roots(store: &Store) -> Result<Roots, Error> {
-    Ok(record::roots(store)?)
+    let mut roots = record::roots(store)?;
+    let containers = container::roots(store)?;
+    roots.blobs.extend(containers.blobs);
+    roots.stacks.extend(containers.stacks);
+    Ok(roots)
 }
 
 fn remove(store: &Store, name: &str, force: bool) -> Result<(), Error> {
@@ -60,6 +65,13 @@ fn remove(store: &Store, name: &str, force: bool) -> Result<(), Error> {
             let id = name.to_owned();
             return Err(Error::SeveralNames { id, names });
         }
+    }
+    let last = store.index()?.manifests;
+    let last = last.iter().filter(|e| e.digest == image.descriptor.digest);
+    let users = container::used_by(store, image.id())?;
+    if !force && !users.is_empty() && (image.reference.is_none() || last.count() == 1) {
+        let name = name.to_owned();
+        return Err(Error::ImageInUse { name, users });
     }
     let removed = store.remove(name)?;
     for name in &removed.untagged {

@@ -7,6 +7,8 @@ use image_format::import::ImportError;
 use image_format::layout::{NotAnImage, StoreError};
 use image_format::reference::ReferenceError;
 
+use runner::container::NetworkMode;
+
 use crate::error::Error;
 
 /// What to do, where something better than the obvious is known.
@@ -21,10 +23,21 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::Import { source, .. } => import(source),
         Error::Closure(error) => error.hint(),
         Error::Userns(error) => error.hint(),
+        Error::Container(error) => error.hint(),
+        Error::Listen(error) => error.hint().map(Into::into),
+        Error::NotATerminal => {
+            Some("leave -t out where the input comes from a pipe or a file".into())
+        }
+        Error::NothingToPublish(NetworkMode::Host) => {
+            Some("what listens in the container is on the host already: leave -p out".into())
+        }
         Error::TerminalInput => Some("name the file, or redirect standard input".into()),
         Error::TerminalOutput => Some("name a file with -o, or redirect standard output".into()),
         Error::Name { name, source } => lower_case(name, source),
         Error::DigestAsTag(_) => Some("name it NAME:TAG".into()),
+        Error::ImageInUse { .. } => {
+            Some("remove the containers with mkimg rm, or only the image's name with -f".into())
+        }
         Error::SeveralNames { .. } => {
             Some("remove one of the names, or the image with all of them with -f".into())
         }

@@ -151,6 +151,11 @@ impl Running {
         }
     }
 
+    /// Readable once [`Running::wait`] would not block, for who watches other things too.
+    pub fn watched(&self) -> BorrowedFd<'_> {
+        self.stage.channel.as_fd()
+    }
+
     /// Sends a signal to the payload; one that has already ended is no error.
     pub fn signal(&self, signal: i32) -> Result<(), SandboxError> {
         let sent = match Signal::from_named_raw(signal) {
