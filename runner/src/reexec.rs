@@ -113,4 +113,15 @@ mod tests {
         assert_eq!(rustix::io::pwrite(&copy, b"x", 0), Err(Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&copy, 0), Err(Errno::PERM));
     }
+
+    #[test]
+    fn every_clone_can_be_executed() {
+        let whole = File::open(SELF).unwrap().metadata().unwrap().len();
+        for clone in [read_only_mount(SELF).unwrap(), sealed_copy().unwrap()] {
+            let path = format!("/proc/self/fd/{}", clone.as_raw_fd());
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), whole);
+            let listed = Command::new(path).arg("--list").output().unwrap();
+            assert!(listed.status.success());
+        }
+    }
 }

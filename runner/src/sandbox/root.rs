@@ -182,3 +182,55 @@ fn features(
 fn link(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::mount::MountPropagationFlags;
+    use rustix::thread::UnshareFlags;
+
+    /// In a thread whose mounts are its own.
+    fn apart(test: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                crate::sys::unshare(UnshareFlags::NEWNS).unwrap();
+                let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+                rustix::mount::mount_change("/", private).unwrap();
+                test();
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    /// Mounted either way, what is read and where what is written goes is the same.
+    #[test]
+    fn old_kernels_mount_as_new_ones_do() {
+        type Way = fn(&Overlay) -> rustix::io::Result<OwnedFd>;
+        let ways: [Way; 2] = [
+            |overlay| overlay.modern(false, true),
+            |overlay| overlay.classic(false, true),
+        ];
+        for way in ways {
+            let place = tempfile::tempdir().unwrap();
+            let at = |name: &str| place.path().join(name);
+            for name in ["one: a, b", "two", "upper", "work"] {
+                std::fs::create_dir(at(name)).unwrap();
+            }
+            std::fs::write(at("one: a, b").join("file"), "upper layer").unwrap();
+            std::fs::write(at("two").join("file"), "lower layer").unwrap();
+            let lowers = ["one: a, b".into(), "two".into()];
+            apart(|| {
+                let overlay =
+                    Overlay::open(place.path(), &lowers, &at("upper"), &at("work")).unwrap();
+                let root = way(&overlay).unwrap();
+                let path = PathBuf::from(link(&root));
+                assert_eq!(
+                    std::fs::read_to_string(path.join("file")).unwrap(),
+                    "upper layer"
+                );
+                std::fs::write(path.join("new"), "").unwrap();
+            });
+            assert!(at("upper").join("new").exists());
+        }
+    }
+}
