@@ -8,6 +8,7 @@
 //! tree ── pack ──► tar ── apply ──► tree            read: tar -> entries
 //! upper, lowers ── pack_upper ─┐                    write: entries -> tar
 //! old tree, new tree ── diff ──┴──► tar             whiteout: how "is gone" is spelt
+//! tar ── index ──► listing; a stack of listings ── tree ──► what is where, with nothing unpacked
 //! ```
 
 pub mod apply;
