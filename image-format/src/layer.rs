@@ -11,7 +11,6 @@
 //! ```
 
 pub mod apply;
-mod behind;
 pub mod compression;
 pub mod diff;
 mod entry;
@@ -25,7 +24,6 @@ pub mod tree;
 pub mod whiteout;
 pub mod write;
 
-pub use behind::write_behind;
 pub use entry::{Entry, Kind, Meta, Timestamp};
 pub use read::{LayerReader, ReadError};
 pub use write::{LayerWriter, WriteError};
