@@ -78,7 +78,6 @@ impl Write for Front {
 mod tests {
     use crate::digest::Digest;
     use crate::layout::Store;
-    use std::io::Write;
 
     #[test]
     fn keeps_the_bytes_in_order() {
