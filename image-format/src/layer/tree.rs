@@ -10,13 +10,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::apply::Refusal;
-use super::entry::{Kind, Meta};
+use super::entry::{Kind, MOST_SYMLINKS, Meta};
 use super::index::{self, LayerIndex, Listed};
 
 mod add;
-
-/// As many as the kernel follows.
-const MOST_SYMLINKS: usize = 40;
 
 /// The merged view of a stack of layers.
 pub struct Tree {

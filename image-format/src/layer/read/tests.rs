@@ -60,6 +60,9 @@ fn reads_what_the_writer_writes() {
     let mut entries: Vec<(Entry, &[u8])> = vec![(odd, b"abc")];
     for (number, kind) in kinds.into_iter().enumerate() {
         let mut entry = file(format!("e{number}").as_bytes(), 0);
+        if let Kind::Symlink(_) = kind {
+            entry.meta.mode = 0o777;
+        }
         entry.kind = kind;
         entries.push((entry, b""));
     }
