@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use image_format::layout::Store;
 
 use crate::commands;
 use crate::diagnostic::ExitCodes;
@@ -42,11 +43,43 @@ impl Globals {
     pub fn store_root(&self) -> Result<PathBuf, Error> {
         root::choose(self.root.as_deref())
     }
+
+    /// The store, made where there is none.
+    pub fn open_store(&self) -> Result<Store, Error> {
+        Ok(Store::open(&self.store_root()?)?)
+    }
 }
 
 /// What mkimg can do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(commands::build::BuildArgs),
+    /// Run a program in a new container
+    Run(commands::run::RunArgs),
+    /// List the containers
+    Ps(commands::ps::PsArgs),
+    /// Remove containers
+    Rm(commands::rm::RmArgs),
+    /// List the images
+    #[command(visible_alias = "ls")]
+    Images(commands::images::ImagesArgs),
+    /// Show what is known of images, as JSON
+    Inspect(commands::inspect::InspectArgs),
+    /// Show what made an image
+    History(commands::history::HistoryArgs),
+    /// Give an image another name
+    Tag(commands::tag::TagArgs),
+    /// Remove images
+    Rmi(commands::rmi::RmiArgs),
+    /// Make an image out of a root file system
+    Import(commands::import::ImportArgs),
+    /// Load images from an archive or an OCI image layout
+    Load(commands::load::LoadArgs),
+    /// Save images to an archive or an OCI image layout
+    Save(commands::save::SaveArgs),
+    /// Check every byte of the images in the store
+    Verify(commands::verify::VerifyArgs),
     /// Show the version and where the store is
     Version(commands::version::VersionArgs),
 }
@@ -55,13 +88,29 @@ impl Command {
     /// Runs the command.
     pub fn run(self, globals: &Globals) -> Result<ExitCode, Error> {
         match self {
+            Command::Build(args) => commands::build::run(&args, globals),
+            Command::Run(args) => commands::run::run(args, globals),
+            Command::Ps(args) => commands::ps::run(&args, globals),
+            Command::Rm(args) => commands::rm::run(&args, globals),
+            Command::Images(args) => commands::images::run(&args, globals),
+            Command::Inspect(args) => commands::inspect::run(&args, globals),
+            Command::History(args) => commands::history::run(&args, globals),
+            Command::Tag(args) => commands::tag::run(&args, globals),
+            Command::Rmi(args) => commands::rmi::run(&args, globals),
+            Command::Import(args) => commands::import::run(&args, globals),
+            Command::Load(args) => commands::load::run(&args, globals),
+            Command::Save(args) => commands::save::run(&args, globals),
+            Command::Verify(args) => commands::verify::run(&args, globals),
             Command::Version(args) => commands::version::run(&args, globals),
         }
     }
 
     /// What its failures exit with.
     pub fn exit_codes(&self) -> ExitCodes {
-        ExitCodes::PLAIN
+        match self {
+            Command::Run(_) => ExitCodes::RUN,
+            _ => ExitCodes::PLAIN,
+        }
     }
 }
 

@@ -1,10 +1,17 @@
 //! The only place that prints errors: what happened, where in the Dockerfile, what to do, and the exit code.
 
-use std::error::Error as _;
+mod hint;
+mod snippet;
+
+use std::error::Error as StdError;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::error::Error;
+use anstyle::AnsiColor;
+
+use crate::error::{BuildFailure, Error};
+use crate::output::plain;
+use crate::progress;
 
 /// What the failures of a command exit with.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +32,91 @@ const READER_GONE: u8 = 128 + 13;
 
 /// Prints `error` on standard error and gives the code to exit with.
 pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
-    if let Error::ReaderGone = error {
-        return ExitCode::from(READER_GONE);
+    match error {
+        Error::ReaderGone => return ExitCode::from(READER_GONE),
+        Error::Interrupted { signal } => {
+            line(AnsiColor::Red, "error", &error.to_string());
+            return ExitCode::from(128 + signal);
+        }
+        Error::Many(errors) => errors.iter().for_each(|error| {
+            report(error, codes);
+        }),
+        Error::Build(failure) => build(failure),
+        Error::Change { text, source } => {
+            snippet::print(&snippet::Place {
+                name: "--change",
+                text,
+                span: source.span,
+                message: &chain(source.as_ref()),
+                hint: source.hint.as_deref(),
+            });
+        }
+        _ => {
+            line(AnsiColor::Red, "error", &chain(error));
+            if let Some(hint) = hint::hint(error) {
+                line(AnsiColor::Cyan, "help", &hint);
+            }
+        }
     }
-    let mut message = format!("{error}");
+    ExitCode::from(match error {
+        Error::Sandbox(error) => error.exit_code(),
+        _ => codes.failure,
+    })
+}
+
+/// Prints something that went wrong and stops nothing.
+pub fn warn(error: &dyn StdError) {
+    line(AnsiColor::Yellow, "warning", &chain(error));
+}
+
+/// Prints something worth knowing.
+pub fn note(text: &str) {
+    line(AnsiColor::Cyan, "note", text);
+}
+
+/// A failed build: the last output of the step that failed, where it is not on the screen already, then the
+/// error with its place.
+fn build(failure: &BuildFailure) {
+    let BuildFailure {
+        source,
+        name,
+        text,
+        shown,
+    } = failure;
+    if !shown {
+        let mut stderr = anstream::stderr().lock();
+        for line in source.last_lines() {
+            // Nobody is left to hear that standard error is closed.
+            let _ = writeln!(stderr, "  {}", progress::shown(line));
+        }
+    }
+    let (message, hint) = (chain(source), source.hint());
+    match source.span() {
+        Some(span) => snippet::print(&snippet::Place {
+            name,
+            text,
+            span,
+            message: &message,
+            hint: hint.as_deref(),
+        }),
+        None => {
+            line(AnsiColor::Red, "error", &message);
+            if let Some(hint) = hint {
+                line(AnsiColor::Cyan, "help", &hint);
+            }
+        }
+    }
+    if let Some(log) = source.log() {
+        note(&format!("all of its output is in {}", log.display()));
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        // causes that repeat what their effect already said tell nothing new
+        // Causes that repeat what their effect already said tell nothing new.
         let words = cause.to_string();
         if !message.ends_with(&words) {
             message.push_str(": ");
@@ -39,21 +124,16 @@ pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
         }
         source = cause.source();
     }
-    let mut stderr = anstream::stderr().lock();
-    let style = anstyle::AnsiColor::Red.on_default().bold();
-    // nobody is left to hear that standard error is closed
-    let _ = writeln!(stderr, "{style}error{style:#}: {message}");
-    if let Some(hint) = hint(error) {
-        let style = anstyle::AnsiColor::Cyan.on_default().bold();
-        let _ = writeln!(stderr, "{style}hint{style:#}: {hint}");
-    }
-    ExitCode::from(codes.failure)
+    message
 }
 
-/// What the user can do about it.
-fn hint(error: &Error) -> Option<String> {
-    match error {
-        Error::NoStoreRoot => Some("say where with --root DIR".into()),
-        Error::File { .. } | Error::ReaderGone => None,
-    }
+fn line(colour: AnsiColor, kind: &str, text: &str) {
+    let style = colour.on_default().bold();
+    // Nobody is left to hear that standard error is closed. What names files and images may hold
+    // anything, so that control characters are shown, not obeyed.
+    let _ = writeln!(
+        anstream::stderr().lock(),
+        "{style}{kind}{style:#}: {}",
+        plain(text)
+    );
 }

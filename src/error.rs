@@ -3,6 +3,22 @@
 use std::io;
 use std::path::PathBuf;
 
+use builder::BuildError;
+use builder::cache::CacheError;
+use builder::dockerfile::ParseError;
+use image_format::archive::ArchiveError;
+use image_format::closure::ClosureError;
+use image_format::import::ImportError;
+use image_format::layer::pack::PackError;
+use image_format::layout::{Problem, StoreError};
+use image_format::reference::ReferenceError;
+use image_format::snapshot::SnapshotError;
+use runner::SandboxError;
+use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
+use runner::network::{ListenError, ProxyError};
+use runner::terminal::TerminalError;
+use runner::userns::UsernsError;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,4 +40,227 @@ pub enum Error {
     /// The reader of standard output went away.
     #[error("standard output was closed")]
     ReaderGone,
+    /// An archive would be typed in.
+    #[error("standard input is a terminal, and an archive is to be read from it")]
+    TerminalInput,
+    /// An archive would be shown.
+    #[error("standard output is a terminal, and an archive is to be written to it")]
+    TerminalOutput,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The build cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Images could not be loaded or saved.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// What a program needs could not be found.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// A root file system could not be imported.
+    #[error("cannot import {}", source_name.display())]
+    Import {
+        /// The file.
+        source_name: PathBuf,
+        /// Why not.
+        source: Box<ImportError>,
+    },
+    /// A directory could not be made a layer.
+    #[error("cannot import {}", dir.display())]
+    Pack {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        source: Box<PackError>,
+    },
+    /// A change of an image's config is malformed.
+    #[error("{source}")]
+    Change {
+        /// The change.
+        text: String,
+        /// What is wrong; its span points into `text`.
+        source: Box<ParseError>,
+    },
+    /// An instruction that changes no config.
+    #[error("{name} cannot be a change: it does not set the image's config")]
+    NoChange {
+        /// The instruction.
+        name: &'static str,
+    },
+    /// What should name an image does not.
+    #[error("{name:?} cannot name an image")]
+    Name {
+        /// What was given.
+        name: String,
+        /// Why not.
+        source: ReferenceError,
+    },
+    /// A name with a digest was to be given to an image.
+    #[error("{0:?} has a digest, and that is not for anybody to choose")]
+    DigestAsTag(String),
+    /// An image with several names was to be removed by its ID.
+    #[error("{id} has several names ({}), and would lose them all", names.join(", "))]
+    SeveralNames {
+        /// The ID as given.
+        id: String,
+        /// Its names.
+        names: Vec<String>,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time.
+    #[error("SOURCE_DATE_EPOCH is {value:?}, and takes seconds since 1970 up to the year 9999")]
+    Epoch {
+        /// Its value.
+        value: String,
+    },
+    /// There is no user namespace to work in.
+    #[error(transparent)]
+    Userns(#[from] UsernsError),
+    /// An image in the store is not as it should be.
+    #[error("{image} is damaged")]
+    Damaged {
+        /// Its name, or the digest of its manifest.
+        image: String,
+        /// What is wrong.
+        source: StoreError,
+    },
+    /// The build context is not there.
+    #[error("the context {} does not exist", path.display())]
+    NoContext {
+        /// The directory.
+        path: PathBuf,
+        /// What was probably meant.
+        nearest: Option<PathBuf>,
+    },
+    /// The build context is a file.
+    #[error("the context {} is not a directory", .0.display())]
+    ContextIsFile(PathBuf),
+    /// The build context is elsewhere.
+    #[error("the context {0} is not on this machine")]
+    RemoteContext(String),
+    /// Something is to be read from standard input that mkimg does not read there.
+    #[error("reading {0} from standard input is not supported yet")]
+    StandardInput(&'static str),
+    /// The Dockerfile is not there.
+    #[error("there is no Dockerfile {}", path.display())]
+    NoDockerfile {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What was probably meant.
+        nearest: Option<PathBuf>,
+    },
+    /// The Dockerfile is not text.
+    #[error("{} is not UTF-8 text: the byte {at} is none", path.display())]
+    NotText {
+        /// The Dockerfile.
+        path: PathBuf,
+        /// The first byte that is wrong, from 0.
+        at: usize,
+    },
+    /// `--build-arg` is malformed.
+    #[error("--build-arg {0:?} has no name")]
+    BuildArg(String),
+    /// Drawing was asked for where that is impossible.
+    #[error("--progress tty draws on a terminal, and standard error is none")]
+    NoTerminal,
+    /// Snapshots cannot be made in the store.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The signals that end a build cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// A build failed.
+    #[error("{}", .0.source)]
+    Build(Box<BuildFailure>),
+    /// A signal asked for an end.
+    #[error("cancelled")]
+    Interrupted {
+        /// The signal's number.
+        signal: u8,
+    },
+    /// A container could not be made, found or removed.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// A container's program did not run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A container that runs could not be attended to.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// A port could not be published.
+    #[error("cannot publish: {0}")]
+    Listen(#[from] ListenError),
+    /// Published ports could not be served.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A variable of a container could not be read.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+    /// The signals for a container could not be taken.
+    #[error(transparent)]
+    ContainerSignals(#[from] SignalsError),
+    /// mkimg's terminal could not be used.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// A terminal was asked for, and what would be typed comes from elsewhere.
+    #[error("-i and -t together take a terminal, and standard input is none")]
+    NotATerminal,
+    /// Ports were to be published of a container without a network of its own.
+    #[error("no port can be published with --network {0}")]
+    NothingToPublish(NetworkMode),
+    /// An image that containers were made from was to be removed.
+    #[error("{name} is the image of {}", users.join(", "))]
+    ImageInUse {
+        /// The image as given.
+        name: String,
+        /// The containers.
+        users: Vec<String>,
+    },
+    /// Several things failed, each for itself.
+    #[error("{} errors", .0.len())]
+    Many(Vec<Error>),
+}
+
+impl Error {
+    /// Fails with these errors, if there are any.
+    pub fn all(mut errors: Vec<Error>) -> Result<(), Error> {
+        match errors.pop() {
+            None => Ok(()),
+            Some(error) if errors.is_empty() => Err(error),
+            Some(error) => {
+                errors.push(error);
+                Err(Error::Many(errors))
+            }
+        }
+    }
+
+    /// Whether an image was named that is not there.
+    pub fn is_no_image(&self) -> bool {
+        matches!(self, Error::Store(StoreError::NoImage { .. }))
+    }
+}
+
+/// Why a build failed, and what is needed to show where.
+#[derive(Debug)]
+pub struct BuildFailure {
+    /// Why.
+    pub source: BuildError,
+    /// What the Dockerfile is called.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Whether all that commands wrote has been shown.
+    pub shown: bool,
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Error::Damaged {
+            image: match problem.name {
+                Some(name) => name.familiar(),
+                None => problem.image.to_string(),
+            },
+            source: problem.error,
+        }
+    }
 }

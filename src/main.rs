@@ -6,13 +6,17 @@
 mod cli;
 mod commands;
 mod diagnostic;
+mod environment;
 mod error;
 mod output;
+mod progress;
 mod root;
+mod signals;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    runner::reexec::dispatch();
     let (command, globals) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return code,

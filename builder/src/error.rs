@@ -1,30 +1,127 @@
 //! Why a build failed.
 
+use std::path::Path;
+
+use image_format::layout::StoreError;
+
+use crate::cache::CacheError;
+use crate::context::ContextError;
 use crate::dockerfile::{ParseError, Span};
 use crate::plan::PlanError;
+use crate::step::{CopyError, RunError};
 
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The Dockerfile does not parse.
+    /// The Dockerfile does not parse, or a word in it does not expand.
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// The Dockerfile cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The store has no such image.
+    #[error("there is no image {name:?} in the store")]
+    NoBase {
+        /// The image.
+        name: String,
+        /// The name in the store that is nearest to it.
+        nearest: Option<String>,
+        /// Where it is named.
+        span: Span,
+    },
+    /// An image that a stage needs cannot be used.
+    #[error("cannot use the image {name:?}")]
+    Base {
+        /// The image.
+        name: String,
+        /// Where it is named.
+        span: Span,
+        /// Why.
+        source: Box<StoreError>,
+    },
+    /// The base has instructions for the images on it, which mkimg does not follow yet.
+    #[error("the image {name:?} has ONBUILD instructions, which are not supported yet")]
+    OnBuild {
+        /// The image.
+        name: String,
+        /// Where it is named.
+        span: Span,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time.
+    #[error("SOURCE_DATE_EPOCH is {value:?}, and not a number of seconds since 1970")]
+    Epoch {
+        /// Its value.
+        value: String,
+    },
+    /// The build context cannot be used.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// A `COPY`, or the making of a working directory, failed.
+    #[error("{instruction} failed")]
+    Copy {
+        /// Its name.
+        instruction: &'static str,
+        /// Where it is written.
+        span: Span,
+        /// Why.
+        source: Box<CopyError>,
+    },
+    /// A `RUN` failed.
+    #[error("RUN failed")]
+    Run {
+        /// Where it is written.
+        span: Span,
+        /// Why.
+        source: RunError,
+    },
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The build was cancelled.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl BuildError {
+    /// A copy's error at the instruction `span`.
+    pub(crate) fn copy(instruction: &'static str, span: Span, source: CopyError) -> Self {
+        match source {
+            CopyError::Cancelled => Self::Cancelled,
+            source => Self::Copy {
+                instruction,
+                span,
+                source: Box::new(source),
+            },
+        }
+    }
+
+    /// A command's error at the instruction `span`.
+    pub(crate) fn run(span: Span, source: RunError) -> Self {
+        match source {
+            RunError::Cancelled => Self::Cancelled,
+            source => Self::Run { span, source },
+        }
+    }
+
     /// Where in the Dockerfile, if it is one place.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         match self {
             Self::Parse(error) => Some(error.span),
             Self::Plan(error) => error.span(),
-            Self::Cancelled => None,
+            Self::NoBase { span, .. }
+            | Self::Base { span, .. }
+            | Self::OnBuild { span, .. }
+            | Self::Run { span, .. } => Some(*span),
+            Self::Copy { span, source, .. } => source.span().or(Some(*span)),
+            Self::Epoch { .. }
+            | Self::Context(_)
+            | Self::Cache(_)
+            | Self::Store(_)
+            | Self::Cancelled => None,
         }
     }
 
@@ -34,7 +131,51 @@ impl BuildError {
         match self {
             Self::Parse(error) => error.hint.clone(),
             Self::Plan(error) => error.hint(),
-            Self::Cancelled => None,
+            Self::NoBase {
+                nearest: Some(name),
+                ..
+            } => Some(format!("did you mean {name:?}?")),
+            Self::NoBase { .. } => Some(
+                "images are not pulled yet: bring it in with `mkimg load` or `mkimg import`; \
+                 `mkimg images` lists those that are there"
+                    .to_owned(),
+            ),
+            Self::OnBuild { .. } => {
+                Some("write those instructions into this Dockerfile, and use another base".into())
+            }
+            Self::Context(error) => error.hint(),
+            Self::Copy { source, .. } => source.hint(),
+            Self::Run { source, .. } => source.hint(),
+            Self::Base { .. }
+            | Self::Epoch { .. }
+            | Self::Cache(_)
+            | Self::Store(_)
+            | Self::Cancelled => None,
+        }
+    }
+
+    /// The file that has the whole output of the command that failed.
+    #[must_use]
+    pub fn log(&self) -> Option<&Path> {
+        match self {
+            Self::Run {
+                source: RunError::Exit { log, .. },
+                ..
+            } => log.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The last lines of the output of the command that failed; any text, control characters
+    /// included.
+    #[must_use]
+    pub fn last_lines(&self) -> &[String] {
+        match self {
+            Self::Run {
+                source: RunError::Exit { last_lines, .. },
+                ..
+            } => last_lines,
+            _ => &[],
         }
     }
 }

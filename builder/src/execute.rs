@@ -1,13 +1,30 @@
 //! The way of a build: plan, stages side by side, image.
 
+mod base;
+mod follow;
+mod layers;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
 use image_format::snapshot::Snapshotter;
+use jiff::Timestamp;
 
+use crate::cache::explain::Book;
+use crate::commit::commit;
+use crate::context::Context;
+use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
-use crate::progress::Progress;
-use crate::request::BuildRequest;
+use crate::plan::{BuildPlan, Globals, name_of};
+use crate::progress::{Event, Progress};
+use crate::request::{BuildRequest, DEFAULT_EPOCH};
+use crate::step::run::{EPOCH, PlannedRun};
+
+use base::Bases;
+use follow::Build;
 
 /// Who does the work, and who hears of it.
 #[derive(Clone, Copy)]
@@ -34,6 +51,97 @@ pub struct Built {
 /// # Errors
 /// When anything of it fails. The store is as it was then, but for the cache of what was done.
 pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
-    let _ = (request, backend);
-    Err(BuildError::Cancelled)
+    let dockerfile = dockerfile::parse(&request.dockerfile.text)?;
+    let (epoch, created) = epoch(request)?;
+    let mut given = request.build_args.clone();
+    if let Some(epoch) = request.epoch {
+        given
+            .entry(EPOCH.to_owned())
+            .or_insert_with(|| epoch.to_string());
+    }
+    let globals = Globals::new(&request.platform, given);
+    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
+    let progress = backend.progress;
+    progress.event(Event::Planned { steps: &plan.steps });
+    warn(request, &plan.dockerfile, progress);
+
+    let bases = Bases::resolve(&request.store, &plan, progress)?;
+    let context = copies_context(&plan)
+        .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
+        .transpose()?;
+    let build = Build {
+        request,
+        backend,
+        plan: &plan,
+        bases,
+        context,
+        epoch,
+        created,
+        platform: name_of(&request.platform),
+        cancel: request.cancel.child(),
+        book: Book::open(request),
+    };
+    let target = schedule::run(&build);
+    // What was done is explained another time, whether the rest was done or not.
+    build.book.keep()?;
+    let target = target?;
+    if request.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    progress.event(Event::Writing);
+    commit(request, target, &build.created)
+}
+
+/// The newest time of a file, in seconds since 1970, and the same as the config writes it.
+fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
+    let seconds = match request.build_args.get(EPOCH) {
+        Some(value) => value.parse().ok(),
+        None => Some(request.epoch.unwrap_or(DEFAULT_EPOCH)),
+    };
+    let known = seconds.and_then(|seconds| {
+        let time = Timestamp::from_second(seconds).ok()?;
+        Some((seconds, time.to_string()))
+    });
+    known.ok_or_else(|| BuildError::Epoch {
+        value: match request.build_args.get(EPOCH) {
+            Some(value) => value.clone(),
+            None => request.epoch.unwrap_or_default().to_string(),
+        },
+    })
+}
+
+fn copies_context(plan: &BuildPlan) -> bool {
+    (0..plan.stages.len())
+        .flat_map(|place| &plan.stage(place).instructions)
+        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+}
+
+/// Says what is accepted and probably not meant.
+fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
+    for warning in &dockerfile.warnings {
+        progress.event(Event::Warning {
+            message: &warning.kind.to_string(),
+            span: Some(warning.span),
+        });
+    }
+    let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
+    let declared =
+        |name: &str| {
+            dockerfile.global_args.iter().chain(stages.clone()).any(
+                |instruction| match &instruction.command {
+                    Command::Arg(all) => all.iter().any(|one| one.name.text == name),
+                    _ => false,
+                },
+            )
+        };
+    for name in request.build_args.keys() {
+        if !PlannedRun::is_predefined(name) && !declared(name) {
+            progress.event(Event::Warning {
+                message: &format!(
+                    "the build argument {name:?} is used nowhere: no ARG declares it"
+                ),
+                span: None,
+            });
+        }
+    }
 }

@@ -1,4 +1,21 @@
 //! `.dockerignore`: which paths of the context exist for the build.
+//!
+//! The last pattern that matches a path, or a directory it is in, decides about it. What patterns mean is
+//! docker's, which is neither a shell's nor git's: `**` and `*` differ, and no pattern matches at a depth it
+//! does not name.
+
+mod file;
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use crate::glob::{Glob, brackets};
+use crate::wildcard::{Item, Set, Wildcard};
+
+/// Largest ignore file in bytes.
+pub const MAX_IGNORE_BYTES: usize = 1 << 20;
+/// Longest pattern in bytes: no path is longer (`PATH_MAX`).
+pub const MAX_PATTERN_BYTES: usize = 4096;
 
 /// A pattern of a `.dockerignore` was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,18 +30,53 @@ pub struct IgnoreError {
 /// The kinds of [`IgnoreError`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IgnoreErrorKind {
+    /// More than [`MAX_IGNORE_BYTES`].
+    #[error("the file has {bytes} bytes, more than the {limit} allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A pattern longer than [`MAX_PATTERN_BYTES`].
+    #[error("the pattern has {bytes} bytes, more than the {limit} allowed")]
+    PatternTooLong {
+        /// Its length in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// `!` and nothing after it.
     #[error("`!` without a pattern")]
     EmptyException,
+    /// Brackets that are not closed, empty or backwards, or a `\` with nothing after it.
+    #[error("`{pattern}` is not a valid pattern")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// What docker hands to its regular expressions, where it does not mean what it says: `\d`, `[*]`, `[[:x`.
+    #[error(
+        "`{part}` does not mean to docker what it seems to: leave it out, and separate names by `/`"
+    )]
+    Misleading {
+        /// The part of the pattern.
+        part: String,
+    },
 }
 
 /// The patterns of an ignore file, compiled.
 #[derive(Clone, Debug, Default)]
-pub struct Ignore {}
+pub struct Ignore {
+    patterns: Vec<Pattern>,
+}
 
 /// What the patterns say of a directory; needed to ask about what is in it.
 #[derive(Clone, Debug, Default)]
-pub struct Matched {}
+pub struct Matched {
+    /// The last pattern that matches the directory or one it is in.
+    last: Option<usize>,
+}
 
 /// What the patterns say of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,25 +87,54 @@ pub struct Decision {
     pub line: Option<usize>,
 }
 
+#[derive(Clone, Debug)]
+struct Pattern {
+    line: usize,
+    exception: bool,
+    shape: Shape,
+}
+
+/// How a pattern is matched. The first three are docker's short cuts, whose results differ in places from
+/// those of its regular expressions.
+#[derive(Clone, Debug)]
+enum Shape {
+    Exact(Vec<u8>),
+    Prefix(Vec<u8>),
+    Suffix(Vec<u8>),
+    Wildcard(Wildcard),
+}
+
 impl Ignore {
     /// Reads an ignore file.
     pub fn parse(text: &str) -> Result<Ignore, IgnoreError> {
-        let _ = text;
-        Ok(Ignore::default())
+        if text.len() > MAX_IGNORE_BYTES {
+            return Err(IgnoreError {
+                line: 1,
+                kind: IgnoreErrorKind::TooLarge {
+                    bytes: text.len(),
+                    limit: MAX_IGNORE_BYTES,
+                },
+            });
+        }
+        let mut patterns = Vec::new();
+        for (line, pattern) in file::read(text) {
+            match Pattern::new(line, &pattern) {
+                Ok(Some(pattern)) => patterns.push(pattern),
+                Ok(None) => {}
+                Err(kind) => return Err(IgnoreError { line, kind }),
+            }
+        }
+        Ok(Ignore { patterns })
     }
 
     /// Whether there is no pattern at all.
     pub fn is_empty(&self) -> bool {
-        true
+        self.patterns.is_empty()
     }
 
     /// Decides about one path (relative, `/` between names, no `.` or `..`), its parents included.
     pub fn matches(&self, path: &[u8]) -> Decision {
-        let _ = path;
-        Decision {
-            excluded: false,
-            line: None,
-        }
+        self.decision(self.last_with_parents(path))
     }
 
     /// What to begin a walk with: the context's root.
@@ -63,14 +144,303 @@ impl Ignore {
 
     /// Decides about `path`, whose parent directory gave `parent`. The second value is for what is in it.
     pub fn matches_in(&self, parent: &Matched, path: &[u8]) -> (Decision, Matched) {
-        let _ = (parent, path);
-        (self.matches(path), Matched::default())
+        // a pattern before the one that decided about the parent cannot decide any more
+        let first = parent.last.map_or(0, |last| last + 1);
+        let own = (first..self.patterns.len())
+            .rev()
+            .find(|at| self.patterns[*at].shape.matches(path));
+        let last = own.or(parent.last);
+        (self.decision(last), Matched { last })
     }
 
     /// Whether something inside the excluded directory `dir` may be let in by a later `!` pattern; if not,
     /// it need not be walked.
     pub fn may_contain_included(&self, dir: &[u8]) -> bool {
-        let _ = dir;
-        true
+        let last = self.last_with_parents(dir);
+        if !self.decision(last).excluded {
+            return true;
+        }
+        let first = last.map_or(0, |last| last + 1);
+        let mut later = self.patterns[first..]
+            .iter()
+            .filter(|pattern| pattern.exception);
+        let mut inside = dir.to_vec();
+        inside.push(b'/');
+        later.any(|pattern| pattern.shape.may_match_in(&inside))
+    }
+
+    fn last_with_parents(&self, path: &[u8]) -> Option<usize> {
+        let ends = || {
+            let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            slashes
+                .map(|(at, _)| at)
+                .filter(|at| *at > 0)
+                .chain([path.len()])
+        };
+        (0..self.patterns.len())
+            .rev()
+            .find(|at| ends().any(|end| self.patterns[*at].shape.matches(&path[..end])))
+    }
+
+    fn decision(&self, last: Option<usize>) -> Decision {
+        let pattern = last.and_then(|last| self.patterns.get(last));
+        Decision {
+            excluded: pattern.is_some_and(|pattern| !pattern.exception),
+            line: pattern.map(|pattern| pattern.line),
+        }
+    }
+}
+
+impl Pattern {
+    /// Compiles what [`file::read`] gave; nothing where nothing is left of it.
+    fn new(line: usize, text: &str) -> Result<Option<Self>, IgnoreErrorKind> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let text = file::clean(text);
+        let (exception, text) = match text.strip_prefix('!') {
+            Some("") => return Err(IgnoreErrorKind::EmptyException),
+            Some(rest) => (true, rest),
+            None => (false, text.as_str()),
+        };
+        Ok(Some(Pattern {
+            line,
+            exception,
+            shape: Shape::new(text)?,
+        }))
+    }
+}
+
+impl Shape {
+    fn new(pattern: &str) -> Result<Self, IgnoreErrorKind> {
+        let bad = || IgnoreErrorKind::BadPattern {
+            pattern: pattern.to_owned(),
+        };
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(IgnoreErrorKind::PatternTooLong {
+                bytes: pattern.len(),
+                limit: MAX_PATTERN_BYTES,
+            });
+        }
+        Glob::new(pattern).map_err(|_| bad())?;
+        let bytes = pattern.as_bytes();
+        let mut items = Vec::new();
+        let mut shape = Shape::Exact(bytes.to_vec());
+        let mut letters = pattern.chars().peekable();
+        let mut first = true;
+        while let Some(letter) = letters.next() {
+            let mut wild = true;
+            match letter {
+                '*' if letters.next_if_eq(&'*').is_some() => {
+                    let _ = letters.next_if_eq(&'/');
+                    let at_end = letters.peek().is_none();
+                    if at_end {
+                        items.push(Item::Many(Set::NotNewline));
+                    } else {
+                        let directories = Item::Many(Set::NotNewline);
+                        items.extend([Item::Maybe(2), directories, Item::One(Set::Is('/'))]);
+                    }
+                    if first {
+                        shape = Shape::Suffix(bytes[2..].to_vec());
+                        wild = false;
+                    } else if at_end && matches!(shape, Shape::Exact(_)) {
+                        shape = Shape::Prefix(bytes[..bytes.len() - 2].to_vec());
+                        wild = false;
+                    }
+                }
+                '*' => items.push(Item::Many(Set::NotSlash)),
+                '?' => items.push(Item::One(Set::NotSlash)),
+                '[' => {
+                    check_brackets(letters.clone())?;
+                    let set = brackets(&mut letters).ok_or_else(bad)?;
+                    if let Set::Ranges { ranges, .. } = &set
+                        && ranges.iter().any(|(first, last)| first > last)
+                    {
+                        return Err(bad());
+                    }
+                    items.push(Item::One(set));
+                }
+                '\\' => {
+                    let letter = letters.next().ok_or_else(bad)?;
+                    check_escape(letter)?;
+                    items.push(Item::One(Set::Is(letter)));
+                }
+                ']' => items.push(Item::One(Set::Is(']'))),
+                _ => {
+                    items.push(match letter {
+                        // docker's expression takes it for the beginning of the path
+                        '^' => Item::Start,
+                        _ => Item::One(Set::Is(letter)),
+                    });
+                    wild = false;
+                }
+            }
+            if wild {
+                shape = Shape::Wildcard(Wildcard::new(Vec::new()));
+            }
+            first = false;
+        }
+        if let Shape::Wildcard(wildcard) = &mut shape {
+            *wildcard = Wildcard::new(items);
+        }
+        Ok(shape)
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            Shape::Exact(whole) => path == whole,
+            Shape::Prefix(prefix) => path.starts_with(prefix),
+            // `**/name` matches `name` too
+            Shape::Suffix(suffix) => {
+                path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|name| name == path)
+            }
+            Shape::Wildcard(wildcard) => wildcard.matches(path),
+        }
+    }
+
+    /// Whether a path that begins with `dir`, which ends in a slash, can match.
+    fn may_match_in(&self, dir: &[u8]) -> bool {
+        match self {
+            Shape::Exact(whole) => whole.starts_with(dir),
+            Shape::Prefix(prefix) => prefix.starts_with(dir) || dir.starts_with(prefix),
+            Shape::Suffix(_) => true,
+            Shape::Wildcard(wildcard) => wildcard.may_begin_with(dir),
+        }
+    }
+}
+
+/// Refuses what is in valid brackets, the opening one read already, and is no plain character to docker.
+fn check_brackets(mut letters: Peekable<Chars<'_>>) -> Result<(), IgnoreErrorKind> {
+    loop {
+        match letters.next() {
+            None | Some(']') => return Ok(()),
+            Some('\\') => {
+                if let Some(letter) = letters.next() {
+                    check_escape(letter)?;
+                }
+            }
+            Some(letter @ ('*' | '?')) => {
+                return Err(IgnoreErrorKind::Misleading {
+                    part: format!("[{letter}]"),
+                });
+            }
+            Some('[') if letters.peek() == Some(&':') => {
+                return Err(IgnoreErrorKind::Misleading { part: "[:".into() });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// `\.` is a dot, but `\d` a digit, and of others docker knows nothing.
+fn check_escape(letter: char) -> Result<(), IgnoreErrorKind> {
+    if letter.is_ascii() && !letter.is_ascii_alphanumeric() {
+        return Ok(());
+    }
+    Err(IgnoreErrorKind::Misleading {
+        part: format!("\\{letter}"),
+    })
+}
+
+#[cfg(test)]
+pub(in crate::ignore) mod tests {
+    use super::*;
+
+    fn excluded(patterns: &str, path: &str) -> bool {
+        Ignore::parse(patterns)
+            .unwrap()
+            .matches(path.as_bytes())
+            .excluded
+    }
+
+    #[test]
+    fn the_last_pattern_decides() {
+        let ignore = Ignore::parse("# all\n*\n!src\n\nsrc/*.o\n").unwrap();
+        let said = |path: &str| {
+            let decision = ignore.matches(path.as_bytes());
+            (decision.excluded, decision.line)
+        };
+        assert_eq!(said("a"), (true, Some(2)));
+        assert_eq!(said("a/b"), (true, Some(2)));
+        assert_eq!(said("src"), (false, Some(3)));
+        assert_eq!(said("src/a.c"), (false, Some(3)));
+        assert_eq!(said("src/a.o"), (true, Some(5)));
+        assert_eq!(Ignore::parse("b").unwrap().matches(b"a").line, None);
+    }
+
+    #[test]
+    fn files_of_all_sorts() {
+        assert!(excluded("\u{feff}a\r\n", "a"));
+        assert!(excluded("/a/./b/../c/", "a/c/d"));
+        assert!(excluded(" # a", "# a"));
+        assert!(!excluded("#a", "#a"));
+        assert!(!excluded("a\n/!a", "a"), "docker takes the slash off first");
+        assert!(!excluded(".\n/\n..", "a"));
+        assert!(excluded("*^x", "x") && !excluded("*^x", "a^x"));
+        assert!(Ignore::parse("\n#\n").unwrap().is_empty());
+        for bad in [
+            "!",
+            "! ",
+            "!/",
+            "a\\",
+            "[",
+            "[z-a]",
+            "\\d",
+            "[*]",
+            "[[:alpha:]]",
+            "a\\\u{fc}",
+        ] {
+            assert!(Ignore::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Ignore::parse("a\n\n[").unwrap_err().line, 3);
+        let large = " ".repeat(MAX_IGNORE_BYTES + 1);
+        assert!(Ignore::parse(&large).is_err());
+    }
+
+    #[test]
+    fn what_need_not_be_walked() {
+        let may = |patterns: &str, dir: &str| {
+            Ignore::parse(patterns)
+                .unwrap()
+                .may_contain_included(dir.as_bytes())
+        };
+        assert!(may("*\n!a/b/c", "a"));
+        assert!(may("*\n!a/b/c", "a/b"));
+        assert!(!may("*\n!a/b/c", "b"));
+        assert!(!may("!a/b\na", "a"));
+        assert!(may("*\n!**/*.go", "vendor/x"));
+        assert!(may("*\n!a/**", "a/b"));
+        assert!(may("*\n!a*/x", "abc"));
+        assert!(!may("*\n!a*/x", "bc"));
+        assert!(!may("*\n!a*/x", "abc/d"));
+    }
+    pub(in crate::ignore) fn records(file: &str) -> Vec<serde_json::Value> {
+        let dir = std::env::var("MKIMG_CORPORA").unwrap_or_else(|_| {
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora").to_owned()
+        });
+        let Ok(text) = std::fs::read_to_string(format!("{dir}/ignore/{file}")) else {
+            println!("no corpora at {dir}: the cases of {file} were not run");
+            return Vec::new();
+        };
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_same_short_cuts_as_docker() {
+        let cases = records("compile.jsonl");
+        for case in &cases {
+            let shape = Shape::new(case["pattern"].as_str().unwrap()).unwrap();
+            let name = match shape {
+                Shape::Exact(_) => "exactMatch",
+                Shape::Prefix(_) => "prefixMatch",
+                Shape::Suffix(_) => "suffixMatch",
+                Shape::Wildcard(_) => "regexpMatch",
+            };
+            assert_eq!(case["matchType"], name, "{case}");
+        }
+        assert!(matches!(cases.len(), 0 | 21));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod cancel;
+mod commit;
 pub mod context;
 pub mod dockerfile;
 mod error;
@@ -15,6 +16,7 @@ pub mod progress;
 pub mod request;
 mod stage;
 pub mod step;
+mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};

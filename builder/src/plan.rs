@@ -4,6 +4,8 @@
 //! need are not in the plan.
 
 mod globals;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
 
 pub use globals::Globals;
+pub(crate) use globals::name_of;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]

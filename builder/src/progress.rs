@@ -4,6 +4,7 @@ use std::path::Path;
 
 use image_format::layout::Layer;
 
+use crate::cache::explain::Reason;
 use crate::dockerfile::Span;
 
 /// Takes a build's events. Called from several threads at once; it must not block for long.
@@ -86,6 +87,13 @@ pub enum Event<'a> {
     Started {
         /// Which.
         step: StepId,
+    },
+    /// The cache does not have a step, but had one like it.
+    Missed {
+        /// Which step.
+        step: StepId,
+        /// What is different from the last time, at least one thing; of a copy every file.
+        reasons: &'a [Reason],
     },
     /// A copy has come so far.
     Copied {

@@ -1,13 +1,19 @@
 //! A stage in the making: its layers so far, its config so far, and what its variables stand for.
 
+use std::collections::BTreeMap;
+
 use image_format::config::{History, ImageConfig, chain_id};
 use image_format::descriptor::{Descriptor, Platform};
 use image_format::digest::Digest;
 use image_format::layout::{Image, Layer};
 use image_format::media_type;
+use image_format::snapshot::LayerSource;
+use serde_json::Value;
 
 /// Where programs are looked for when an image does not say; docker puts it into every image.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What tools know an image by that was built from a Dockerfile.
+const COMMENT: &str = "buildkit.dockerfile.v0";
 
 /// The image of a stage, as far as its instructions have been followed.
 #[derive(Clone, Debug)]
@@ -16,53 +22,55 @@ pub(crate) struct StageState {
     pub(crate) config: ImageConfig,
     /// The layers as they are stored, base first.
     pub(crate) layers: Vec<Descriptor>,
-    /// The arguments declared so far, in that order.
-    pub(crate) args: Vec<Argument>,
+    /// How many of the layers an image of the store brought: those are durable.
+    pub(crate) durable: usize,
+    /// What words and commands see. `ENV` and `ARG` are alike here: of one name, the later wins.
+    env: BTreeMap<String, String>,
+    /// The names that `ARG` declared, in that order.
+    args: Vec<String>,
     /// Whether the stage itself has set `CMD`: then `ENTRYPOINT` leaves it.
     pub(crate) own_cmd: bool,
-}
-
-/// An argument that `ARG` declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Argument {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its value, if it has one.
-    pub(crate) value: Option<String>,
 }
 
 impl StageState {
     /// On nothing.
     pub(crate) fn scratch(platform: &Platform) -> Self {
-        Self::on(ImageConfig::scratch(platform), Vec::new(), Vec::new())
+        let mut config = ImageConfig::scratch(platform);
+        config.config.working_dir = "/".to_owned();
+        Self::on(config, Vec::new())
     }
 
     /// On an image of the store.
     pub(crate) fn image(image: &Image) -> Self {
         let layers = image.manifest.layers.iter().map(stored).collect();
-        Self::on(image.config.clone(), layers, Vec::new())
+        Self::on(image.config.clone(), layers)
     }
 
     /// On an earlier stage: arguments that it declared hold on.
     pub(crate) fn stage(below: &Self) -> Self {
-        Self::on(
-            below.config.clone(),
-            below.layers.clone(),
-            below.args.clone(),
-        )
+        Self {
+            own_cmd: false,
+            ..below.clone()
+        }
     }
 
-    fn on(config: ImageConfig, layers: Vec<Descriptor>, args: Vec<Argument>) -> Self {
-        let mut state = Self {
+    /// On an image with this config and these layers.
+    pub(crate) fn on(mut config: ImageConfig, layers: Vec<Descriptor>) -> Self {
+        let env = &mut config.config.env;
+        if !env.iter().any(|entry| split(entry).0 == "PATH") {
+            env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        let seen = env.iter().map(|entry| split(entry));
+        Self {
+            env: seen
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            durable: layers.len(),
+            args: Vec::new(),
+            own_cmd: false,
             config,
             layers,
-            args,
-            own_cmd: false,
-        };
-        if state.env("PATH").is_none() {
-            state.set_env("PATH", DEFAULT_PATH);
         }
-        state
     }
 
     /// The name of the stack of layers; `None` for the empty one.
@@ -75,65 +83,67 @@ impl StageState {
         &self.config.rootfs.diff_ids
     }
 
-    /// What a variable stands for. `ENV` wins over `ARG`, in whatever order they come.
+    /// The layers, to be unpacked or read.
+    pub(crate) fn stack(&self) -> Vec<LayerSource> {
+        let layers = self.layers.iter().zip(self.diff_ids());
+        layers
+            .map(|(blob, diff_id)| LayerSource {
+                blob: blob.clone(),
+                diff_id: *diff_id,
+            })
+            .collect()
+    }
+
+    /// What a variable stands for.
     pub(crate) fn lookup(&self, name: &str) -> Option<String> {
-        self.env(name)
-            .or_else(|| self.argument(name))
-            .map(ToOwned::to_owned)
+        self.env.get(name).cloned()
     }
 
-    fn env(&self, name: &str) -> Option<&str> {
-        let mut all = self.config.config.env.iter();
-        all.find_map(|entry| entry.split_once('=').filter(|(known, _)| *known == name))
-            .map(|(_, value)| value)
+    /// All variables that are set.
+    pub(crate) fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
     }
 
-    fn argument(&self, name: &str) -> Option<&str> {
-        let known = self.args.iter().find(|argument| argument.name == name)?;
-        known.value.as_deref()
-    }
-
-    /// Whether `ARG` has declared this name.
-    pub(crate) fn declares(&self, name: &str) -> bool {
-        self.args.iter().any(|argument| argument.name == name)
+    /// The declared arguments as a command sees them; one that has no value is empty.
+    pub(crate) fn args(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.args.iter().map(|name| {
+            let value = self.env.get(name).map_or("", String::as_str);
+            (name.as_str(), value)
+        })
     }
 
     /// Sets a variable of the image, where it stood or at the end.
     pub(crate) fn set_env(&mut self, name: &str, value: &str) {
         let entry = format!("{name}={value}");
         let env = &mut self.config.config.env;
-        let same = |known: &&mut String| {
-            known
-                .split_once('=')
-                .map_or(known.as_str(), |(name, _)| name)
-                == name
-        };
-        match env.iter_mut().find(same) {
+        match env.iter_mut().find(|known| split(known).0 == name) {
             Some(known) => *known = entry,
             None => env.push(entry),
         }
+        self.env.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Declares an argument.
-    pub(crate) fn set_argument(&mut self, name: &str, value: Option<String>) {
-        match self.args.iter_mut().find(|known| known.name == name) {
-            Some(known) => known.value = value,
-            None => self.args.push(Argument {
-                name: name.to_owned(),
-                value,
-            }),
+    /// Declares an argument; without a value the name keeps the one it has.
+    pub(crate) fn set_argument(&mut self, name: &str, value: Option<&str>) {
+        if !self.args.iter().any(|known| known == name) {
+            self.args.push(name.to_owned());
+        }
+        if let Some(value) = value {
+            self.env.insert(name.to_owned(), value.to_owned());
         }
     }
 
-    /// The shell of the shell form.
-    pub(crate) fn shell(&self) -> Vec<String> {
-        match &self.config.config.shell {
+    /// The program and arguments of the shell form, the command appended.
+    pub(crate) fn shell(&self, command: &str) -> Vec<String> {
+        let mut args = match &self.config.config.shell {
             Some(shell) if !shell.is_empty() => shell.clone(),
             _ => vec!["/bin/sh".to_owned(), "-c".to_owned()],
-        }
+        };
+        args.push(command.to_owned());
+        args
     }
 
-    /// The working directory, absolute.
+    /// The working directory, absolute, as the config spells it.
     pub(crate) fn workdir(&self) -> &str {
         match self.config.config.working_dir.as_str() {
             "" => "/",
@@ -143,18 +153,23 @@ impl StageState {
 
     /// Notes an instruction, and puts its layer on the others if it made one.
     pub(crate) fn push(&mut self, created_by: String, created: &str, layer: Option<Layer>) {
+        let comment = ("comment".to_owned(), Value::from(COMMENT));
         self.config.history.push(History {
             created: Some(created.to_owned()),
             created_by: Some(created_by),
             empty_layer: layer.is_none(),
-            ..History::default()
+            extra: BTreeMap::from([comment]),
         });
-        self.config.created = Some(created.to_owned());
         if let Some(layer) = layer {
             self.config.rootfs.diff_ids.push(layer.diff_id);
             self.layers.push(layer.descriptor());
         }
     }
+}
+
+/// Name and value of an entry of the environment; one without `=` is a name.
+fn split(entry: &str) -> (&str, &str) {
+    entry.split_once('=').unwrap_or((entry, ""))
 }
 
 /// A base's layer as the new manifest names it: what docker calls it has an OCI name too, and
@@ -169,13 +184,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn env_wins_over_arg() {
+    fn the_later_of_env_and_arg_wins() {
         let mut state = StageState::scratch(&Platform::host());
-        state.set_argument("a", Some("arg".to_owned()));
+        state.set_argument("a", Some("arg"));
         assert_eq!(state.lookup("a").as_deref(), Some("arg"));
         state.set_env("a", "env");
-        state.set_argument("a", Some("again".to_owned()));
+        state.set_argument("a", None);
         assert_eq!(state.lookup("a").as_deref(), Some("env"));
+        state.set_argument("a", Some("again"));
+        assert_eq!(state.lookup("a").as_deref(), Some("again"));
+        assert!(state.config.config.env.contains(&"a=env".to_owned()));
         assert_eq!(state.lookup("b"), None);
         assert_eq!(state.lookup("PATH").as_deref(), Some(DEFAULT_PATH));
     }
@@ -186,5 +204,16 @@ mod tests {
         state.set_env("a", "1");
         state.set_env("PATH", "/bin");
         assert_eq!(state.config.config.env, ["PATH=/bin", "a=1"]);
+    }
+
+    #[test]
+    fn a_stage_on_a_stage_has_its_arguments_and_not_its_claim_to_cmd() {
+        let mut below = StageState::scratch(&Platform::host());
+        below.set_argument("a", Some("1"));
+        below.set_argument("b", None);
+        below.own_cmd = true;
+        let state = StageState::stage(&below);
+        assert_eq!(state.args().collect::<Vec<_>>(), [("a", "1"), ("b", "")]);
+        assert!(!state.own_cmd);
     }
 }

@@ -4,11 +4,13 @@
 mod docker;
 mod load;
 mod oci;
+mod save;
 mod source;
 
 use std::io;
 
 pub use load::{Loaded, load};
+pub use save::{ArchiveKind, save_archive, save_directory};
 pub use source::Source;
 
 use crate::digest::Digest;
@@ -20,6 +22,14 @@ pub enum ArchiveError {
     /// The archive or directory cannot be read.
     #[error("cannot read {what}")]
     Read {
+        /// The archive, or the file within it.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The archive or a file of the layout cannot be written.
+    #[error("cannot write {what}")]
+    Write {
         /// The archive, or the file within it.
         what: String,
         /// Why.
@@ -64,4 +74,13 @@ pub enum ArchiveError {
 fn read_error(what: &str) -> impl FnOnce(io::Error) -> ArchiveError + use<> {
     let what = what.to_owned();
     move |source| ArchiveError::Read { what, source }
+}
+
+/// Names what was written in an I/O error, unless it was a blob that could not be read.
+fn write_error(what: &str) -> impl FnOnce(io::Error) -> ArchiveError + use<> {
+    let what = what.to_owned();
+    move |error| match error.downcast::<StoreError>() {
+        Ok(store) => ArchiveError::Store(store),
+        Err(source) => ArchiveError::Write { what, source },
+    }
 }

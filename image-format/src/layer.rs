@@ -13,7 +13,7 @@
 pub mod apply;
 pub mod compression;
 pub mod diff;
-mod entry;
+pub(crate) mod entry;
 pub mod header;
 pub mod index;
 #[cfg(test)]

@@ -45,7 +45,8 @@ use crate::digest::Digest;
 
 /// What this binary writes in the file `version`; a store with a higher number is refused.
 const VERSION: u32 = 1;
-const LAYOUT_FILE: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// What the file `oci-layout` holds.
+pub(crate) const LAYOUT_FILE: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A store, open and locked against the collection of garbage by others.
 #[derive(Clone)]

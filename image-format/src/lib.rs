@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod closure;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod import;
 pub mod layer;
 pub mod layout;
 pub mod manifest;

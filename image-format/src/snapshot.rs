@@ -131,6 +131,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A place in the directory `dir` above the layers `stack`, to be mounted so.
+    #[must_use]
+    pub fn new(mount: RootMount, stack: Vec<Digest>, dir: TmpDir) -> Self {
+        Self { mount, stack, dir }
+    }
+
     /// What is to be mounted.
     #[must_use]
     pub fn mount(&self) -> &RootMount {

@@ -1,5 +1,7 @@
 //! The sandbox, its networks, and containers.
 
+pub mod container;
+pub mod network;
 pub mod reexec;
 pub mod sandbox;
 pub mod subid;

@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! cache/v1/steps/<key>.json     a record: the key's parts in full, and the layer
+//! cache/v1/builds/<digest>      the keys of a Dockerfile's steps, to say why one is missed
+//! cache/v1/logs/<key>.log       the output of steps that failed, the last of them
 //! cache/v1/files/<context>      the digests of a context's files, so that unchanged ones are not read
 //! cache/v1/layers/<diff-id>     the paths in a layer, so that it need not be unpacked to be asked
 //! ```
 //!
 //! All of it can be removed at any time; all of it appears by rename.
 
+pub mod explain;
 pub mod files;
 pub mod key;
+pub mod layers;
 pub mod record;
 
 use std::io::{self, Write};

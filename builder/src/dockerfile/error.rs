@@ -161,6 +161,12 @@ pub enum ParseErrorKind {
     /// A variable in `COPY --from`.
     #[error("`--from` takes no variables")]
     VariableInFrom,
+    /// `COPY https://...`
+    #[error("COPY cannot fetch `{url}`")]
+    CopyFromUrl {
+        /// What was to be copied.
+        url: String,
+    },
     /// A word that cannot be expanded.
     #[error(transparent)]
     Expand(#[from] ExpandError),

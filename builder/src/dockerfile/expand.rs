@@ -2,11 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::Instruction;
-use super::error::ParseError;
+use super::ast::{Command, Copy, Instruction, Pair, Word};
+use super::error::{ParseError, ParseErrorKind};
+use super::shell_word::{Fault, Keep, ShellWord};
 
 /// What a name stands for; `None` where it is not set.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// How deep `${a:-${b:-...}}` may go.
+pub const MAX_DEPTH: usize = 64;
+/// Longest word after expansion in bytes: longer than any argument or variable a program can be given.
+pub const MAX_EXPANDED_BYTES: usize = 1 << 20;
 
 /// A word cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +23,44 @@ pub enum ExpandError {
         /// What is not closed.
         what: &'static str,
     },
+    /// `${}`, `${:-a}`.
+    #[error("`${{` without a name")]
+    NoName,
+    /// `${a:=b}`, `${a^}`: of a shell, but not of docker.
+    #[error("`{modifier}` is not among the modifiers of a variable")]
+    UnknownModifier {
+        /// What follows the name.
+        modifier: String,
+    },
+    /// `${a:?message}`, and the variable is not set or empty.
+    #[error("{name}: {message}")]
+    Required {
+        /// The variable.
+        name: String,
+        /// The message after the `?`, or what is wrong.
+        message: String,
+    },
+    /// A `\` in a pattern before something else than `*`, `?` and `\`.
+    #[error("`{pattern}` is not a valid pattern: \\ may stand before *, ? and \\ only")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// More than [`MAX_DEPTH`].
+    #[error("variables are nested more than {limit} deep")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// More than [`MAX_EXPANDED_BYTES`].
+    #[error("the word has more than {limit} bytes after expansion")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Long patterns on long values.
+    #[error("the patterns of this word would take too long to match")]
+    TooMuchWork,
 }
 
 /// The names that an expansion asked for.
@@ -35,26 +79,152 @@ impl Instruction {
     ///
     /// All words see the same variables, as docker has it: `ENV a=1 b=$a` does not see the new `a`. In an
     /// `ARG` with several names each default does see the earlier ones: expand those one by one with
-    /// [`super::Word::expand`].
+    /// [`super::Word::expand`]. A word of `EXPOSE` may become several, or none.
+    ///
+    /// # Errors
+    /// When a word cannot be expanded, or `COPY` is to fetch from a URL.
     pub fn expand(
         &self,
         escape: char,
         lookup: Lookup<'_>,
     ) -> Result<(Instruction, Asked), ParseError> {
-        let _ = (escape, lookup);
-        Ok((self.clone(), Asked::default()))
+        let mut asked = Asked::default();
+        let mut expand = |word: &Word| word.expand(escape, lookup, &mut asked);
+        let command = match &self.command {
+            Command::Cmd(_) | Command::Entrypoint(_) | Command::Run(_) => self.command.clone(),
+            Command::Arg(declarations) => {
+                let mut declarations = declarations.clone();
+                for default in declarations
+                    .iter_mut()
+                    .filter_map(|one| one.default.as_mut())
+                {
+                    *default = expand(default)?;
+                }
+                Command::Arg(declarations)
+            }
+            Command::Copy(copy) => Command::Copy(expand_copy(copy, expand)?),
+            Command::Env(pairs) => Command::Env(expand_pairs(pairs, expand)?),
+            Command::Label(pairs) => Command::Label(expand_pairs(pairs, expand)?),
+            Command::User(word) => Command::User(expand(word)?),
+            Command::Workdir(word) => Command::Workdir(expand(word)?),
+            Command::Expose(words) => {
+                let mut ports = Vec::new();
+                for word in words {
+                    ports.extend(word.expand_to_words(escape, lookup, &mut asked)?);
+                }
+                Command::Expose(ports)
+            }
+        };
+        let instruction = Instruction {
+            span: self.span,
+            keyword: self.keyword,
+            command,
+        };
+        Ok((instruction, asked))
     }
 }
 
-impl super::Word {
+fn expand_pairs(
+    pairs: &[Pair],
+    mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+) -> Result<Vec<Pair>, ParseError> {
+    let one = |pair: &Pair| {
+        Ok(Pair {
+            name: expand(&pair.name)?,
+            value: expand(&pair.value)?,
+        })
+    };
+    pairs.iter().map(one).collect()
+}
+
+fn expand_copy(
+    copy: &Copy,
+    mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+) -> Result<Copy, ParseError> {
+    let chown = copy.chown.as_ref().map(&mut expand).transpose()?;
+    let chmod = copy.chmod.as_ref().map(&mut expand).transpose()?;
+    let sources: Vec<Word> = copy
+        .sources
+        .iter()
+        .map(&mut expand)
+        .collect::<Result<_, _>>()?;
+    let remote = |source: &&Word| {
+        let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
+        schemes.iter().any(|scheme| source.text.starts_with(scheme))
+    };
+    if let Some(source) = sources.iter().find(remote) {
+        let kind = ParseErrorKind::CopyFromUrl {
+            url: source.text.clone(),
+        };
+        return Err(ParseError::new(kind, source.span)
+            .hint("put the file into the context, or fetch it in a RUN"));
+    }
+    Ok(Copy {
+        from: copy.from.clone(),
+        // what expands to nothing says nothing
+        chown: chown.filter(|word| !word.text.is_empty()),
+        chmod: chmod.filter(|word| !word.text.is_empty()),
+        sources,
+        destination: expand(&copy.destination)?,
+    })
+}
+
+impl Word {
     /// The word expanded: one word, whatever spaces its variables bring.
+    ///
+    /// # Errors
+    /// When a quote or brace is not closed, a modifier or pattern is wrong, a variable that must be set is
+    /// not, or a limit is passed.
     pub fn expand(
         &self,
         escape: char,
         lookup: Lookup<'_>,
         asked: &mut Asked,
-    ) -> Result<super::Word, ParseError> {
-        let _ = (escape, lookup, asked);
-        Ok(self.clone())
+    ) -> Result<Word, ParseError> {
+        if !self.text.contains(['$', '\'', '"', escape]) {
+            return Ok(self.clone());
+        }
+        let text = ShellWord::new(&self.text, escape, Keep::Nothing, lookup, asked)
+            .one()
+            .map_err(|fault| self.error(fault))?;
+        Ok(Word {
+            text,
+            span: self.span,
+        })
+    }
+
+    /// The words it is after expansion: unquoted white space separates them, that of variables too.
+    fn expand_to_words(
+        &self,
+        escape: char,
+        lookup: Lookup<'_>,
+        asked: &mut Asked,
+    ) -> Result<Vec<Word>, ParseError> {
+        let words = ShellWord::new(&self.text, escape, Keep::Nothing, lookup, asked)
+            .several()
+            .map_err(|fault| self.error(fault))?;
+        let word = |text| Word {
+            text,
+            span: self.span,
+        };
+        Ok(words.into_iter().map(word).collect())
+    }
+
+    fn error(&self, fault: Fault) -> ParseError {
+        let span = self.part(fault.range);
+        let hint = match &fault.error {
+            ExpandError::NotClosed { what: "\'" | "\"" } => {
+                Some("close it, or put the escape character before it")
+            }
+            ExpandError::UnknownModifier { .. } => {
+                Some("there are :- - :+ + :? ? # ## % %% / and //")
+            }
+            _ => None,
+        };
+        let error = ParseError::new(fault.error.into(), span);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }

@@ -123,10 +123,11 @@ fn physical(source: &Source) -> Result<Vec<(usize, &str)>, ParseError> {
     let mut lines = Vec::new();
     let mut start = 0;
     for line in source.text().split_inclusive('\n') {
-        if line.len() > MAX_LINE_BYTES {
+        let bytes = line.strip_suffix('\n').unwrap_or(line).len();
+        if bytes > MAX_LINE_BYTES {
             return Err(ParseError::new(
                 ParseErrorKind::LineTooLong {
-                    bytes: line.len(),
+                    bytes,
                     limit: MAX_LINE_BYTES,
                 },
                 source.span(start, start),
@@ -163,12 +164,9 @@ fn directives<'a>(
 ) -> Result<char, ParseError> {
     let mut escape = '\\';
     let mut seen: Vec<String> = Vec::new();
-    let mut first = true;
+    // docker looks past it for the syntax, but not for the escape character
+    let shebang = lines.next_if(|(_, line)| line.starts_with("#!")).is_some();
     while let Some((start, line)) = lines.peek() {
-        if std::mem::take(&mut first) && line.starts_with("#!") {
-            lines.next();
-            continue;
-        }
         let trimmed = line.trim_start();
         let Some((name, value)) = directive(trimmed) else {
             break;
@@ -176,21 +174,20 @@ fn directives<'a>(
         let begin = start + (line.len() - trimmed.len());
         let span = source.span(begin, start + line.trim_end().len());
         let name = name.to_ascii_lowercase();
-        if matches!(name.as_str(), "escape" | "syntax" | "check") {
-            if seen.contains(&name) {
+        match name.as_str() {
+            "escape" | "syntax" | "check" if seen.contains(&name) => {
                 return Err(ParseError::new(
                     ParseErrorKind::DirectiveTwice { name },
                     span,
                 ));
             }
-            match name.as_str() {
-                "escape" => escape = escape_character(value, span)?,
-                "syntax" => known_syntax(value, span)?,
-                // it chooses among a linter's rules, and changes nothing that is built
-                _ => {}
-            }
-            seen.push(name);
+            "escape" if !shebang => escape = escape_character(value, span)?,
+            "syntax" => known_syntax(value, span)?,
+            // it chooses among a linter's rules, and changes nothing that is built
+            "escape" | "check" => {}
+            _ => break,
         }
+        seen.push(name);
         lines.next();
     }
     Ok(escape)
@@ -261,12 +258,14 @@ mod tests {
     #[test]
     fn directives_end_at_the_first_other_line() {
         assert_eq!(texts("# hi\n# escape=`\nRUN a`\n"), ["RUN a`"]);
-        assert_eq!(texts("# some=x\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
-        assert_eq!(texts("#!/bin/x\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
+        assert_eq!(texts("# check=x\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
+        assert_eq!(texts("# some=x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
+        assert_eq!(texts("#!/bin/x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
         for bad in [
             "# escape=\\\n# escape=\\\n",
             "# escape=x\n",
             "# syntax=other/frontend:1\n",
+            "#!/bin/x\n# syntax=other/frontend:1\n",
         ] {
             assert!(lex(&Source::new(bad)).is_err(), "{bad}");
         }

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::expand::Asked;
+use super::shell_word::{Keep, ShellWord};
+
 /// What separates words that know no quotes.
 pub(super) const BLANKS: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
@@ -96,8 +99,8 @@ pub(super) fn quoted(text: &str, range: Range<usize>, escape: char) -> Vec<Piece
 }
 
 /// Takes the flags off the front; returns them, quotes and escapes resolved, and where the rest begins.
-/// A lone `--` ends them. The escape is always `\` here, as docker has it.
-pub(super) fn flags(text: &str, range: Range<usize>) -> (Vec<Piece>, usize) {
+/// A lone `--` ends them.
+pub(super) fn flags(text: &str, range: Range<usize>, escape: char) -> (Vec<Piece>, usize) {
     let mut flags = Vec::new();
     let mut rest = range.start;
     loop {
@@ -112,7 +115,7 @@ pub(super) fn flags(text: &str, range: Range<usize>) -> (Vec<Piece>, usize) {
         let mut letters = line.char_indices();
         while let Some((at, letter)) = letters.next() {
             match (letter, quote) {
-                ('\\', _) => word.extend(letters.next().map(|(_, next)| next)),
+                _ if letter == escape => word.extend(letters.next().map(|(_, next)| next)),
                 (_, Some(open)) if open == letter => quote = None,
                 ('\'' | '"', None) => quote = Some(letter),
                 (_, None) if letter.is_whitespace() => {
@@ -179,27 +182,48 @@ pub(super) fn json(text: &str, range: Range<usize>) -> Json {
     Json::Strings(pieces)
 }
 
-/// Whether something in the text looks like the start of a heredoc (`<<EOF`, `3<<-"EOF"`), and where.
-pub(super) fn heredoc(text: &str, range: Range<usize>) -> Option<Range<usize>> {
-    if !text[range.clone()].contains("<<") {
-        return None;
-    }
-    quoted(text, range, '\\')
-        .into_iter()
-        .find(|piece| is_heredoc(&piece.text))
-        .map(|piece| piece.range)
-}
-
-fn is_heredoc(word: &str) -> bool {
-    let Some(name) = word
-        .trim_start_matches(|digit: char| digit.is_ascii_digit())
-        .strip_prefix("<<")
+/// Whether a text that is no JSON array was probably meant as one. `[ -f x ]` is a shell's own.
+pub(super) fn is_nearly_json(text: &str) -> bool {
+    let Some(inside) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
     else {
         return false;
     };
+    inside.starts_with(['"', '\'']) || inside.contains("\",") || inside.contains("',")
+}
+
+/// The first word that begins a heredoc (`<<EOF`, `3<<-"EOF"`, `<< EOF`), and where it is.
+///
+/// As in docker's reading, a text with a quote that is not closed has none.
+pub(super) fn heredoc(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+    let text = &text[range.clone()];
+    if !text.contains("<<") {
+        return None;
+    }
+    let word = shell_words(text, Keep::All)?
+        .into_iter()
+        .find(|word| is_heredoc(word))?;
+    let start = text.find(&word)?;
+    Some(range.start + start..range.start + start + word.len())
+}
+
+/// Whether one word is the beginning of a heredoc.
+pub(super) fn is_heredoc(word: &str) -> bool {
+    let digits = |letter: char| letter.is_ascii_digit();
+    let Some(name) = word.trim_start_matches(digits).strip_prefix("<<") else {
+        return false;
+    };
     let name = name.strip_prefix('-').unwrap_or(name);
-    let closed = |quote: char| name.matches(quote).count() % 2 == 0;
-    !name.is_empty() && !name.contains('<') && closed('"') && closed('\'')
+    let name = name.trim_start_matches(['\t', '\r', '\u{c}', ' ']);
+    !name.contains('<') && shell_words(name, Keep::Unset).is_some_and(|words| words.len() == 1)
+}
+
+fn shell_words(text: &str, keep: Keep) -> Option<Vec<String>> {
+    let mut asked = Asked::default();
+    ShellWord::new(text, '\\', keep, &|_| None, &mut asked)
+        .several()
+        .ok()
 }
 
 #[cfg(test)]
@@ -225,11 +249,11 @@ mod tests {
     #[test]
     fn flags_come_first() {
         let text = "--from=x --chown=\"a b\" -- --no y";
-        let (found, rest) = flags(text, 0..text.len());
+        let (found, rest) = flags(text, 0..text.len(), '\\');
         assert_eq!(texts(found), ["--from=x", "--chown=a b"]);
         assert_eq!(&text[rest..], " --no y");
         let text = "- --a";
-        assert_eq!(flags(text, 0..text.len()), (vec![], 0));
+        assert_eq!(flags(text, 0..text.len(), '\\'), (vec![], 0));
     }
 
     #[test]
@@ -252,7 +276,13 @@ mod tests {
     #[test]
     fn heredocs() {
         let found = |text: &str| heredoc(text, 0..text.len()).is_some();
-        for yes in ["cat <<EOF", "3<<-'E F' x", "<<\"EOF\""] {
+        for yes in [
+            "cat <<EOF",
+            "3<<-'E F' x",
+            "<<\"EOF\"",
+            "<< EOF",
+            "$((1 << 2))",
+        ] {
             assert!(found(yes), "{yes}");
         }
         for no in [
@@ -260,8 +290,8 @@ mod tests {
             "a<<EOF",
             "'<<EOF'",
             "<<",
-            "<< EOF",
             "<<'EOF",
+            "<<EOF don't",
             "$((1<<2))",
         ] {
             assert!(!found(no), "{no}");

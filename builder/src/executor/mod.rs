@@ -1,10 +1,16 @@
 //! Running a step's command in a root file system.
 
+#[cfg(test)]
+pub(crate) mod fake;
+mod sandbox;
+
 use image_format::snapshot::RootMount;
 
 use crate::cancel::Cancel;
 use crate::progress::Output;
 use crate::request::RunNetwork;
+
+pub use sandbox::SandboxExecutor;
 
 /// A command to run, all names resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +55,9 @@ pub enum ExecutorError {
         /// Why.
         source: Box<runner::SandboxError>,
     },
+    /// There is no namespace that commands could run in.
+    #[error("no command can be run here")]
+    NoNamespace(#[source] std::sync::Arc<runner::userns::UsernsError>),
     /// The sandbox failed.
     #[error("the sandbox failed")]
     Sandbox(#[source] Box<runner::SandboxError>),
@@ -59,6 +68,14 @@ pub enum ExecutorError {
 
 /// Runs commands: in a sandbox, or in a test's imagination.
 pub trait Executor: Send + Sync {
+    /// Whether commands can be run at all; asked before anything is prepared for one.
+    ///
+    /// # Errors
+    /// When they cannot.
+    fn ready(&self) -> Result<(), ExecutorError> {
+        Ok(())
+    }
+
     /// Runs a command to its end, and hands over what it writes. Nothing it started is left when
     /// this returns.
     ///

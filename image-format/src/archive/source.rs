@@ -113,7 +113,13 @@ fn unpack(store: &Store, reader: Box<dyn Read + Send>) -> Result<Files, ArchiveE
         if number >= MOST_ENTRIES {
             return Err(ArchiveError::TooMany(MOST_ENTRIES));
         }
-        let mut entry = entry.map_err(error())?;
+        let mut entry = match entry {
+            // What does not begin as a tar is none; what goes on as none is damaged.
+            Err(error) if number == 0 && error.kind() == io::ErrorKind::Other => {
+                return Err(ArchiveError::NoImages);
+            }
+            entry => entry.map_err(error())?,
+        };
         let Some(name) = normal(&entry.path().map_err(error())?) else {
             continue;
         };

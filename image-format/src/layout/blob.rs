@@ -74,6 +74,10 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if self.blob_size(&digest)? == Some(bytes.len() as u64) {
+            return Ok(digest);
+        }
         let mut writer = self.blob_writer()?;
         let path = writer.sink.file.path().to_owned();
         writer.write_all(bytes).map_err(io_error("write", &path))?;

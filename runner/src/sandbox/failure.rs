@@ -155,6 +155,17 @@ pub enum Failure {
         /// Whether it was looked for in `PATH`.
         searched: bool,
     },
+    /// A program whose interpreter or dynamic loader is missing.
+    #[error("{program:?}: {} that it needs is not in the image", match interpreter {
+        Some(name) => format!("the interpreter {name:?}"),
+        None => "the dynamic loader".into(),
+    })]
+    NoInterpreter {
+        /// The program as given.
+        program: String,
+        /// What a script names in its first line.
+        interpreter: Option<String>,
+    },
     /// A program that cannot be executed.
     #[error("{program:?}: cannot be executed: {}", io::Error::from_raw_os_error(*errno))]
     NotExecutable {
@@ -177,7 +188,7 @@ impl Failure {
     /// cannot be executed, else 125.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::NotFound { .. } => 127,
+            Failure::NotFound { .. } | Failure::NoInterpreter { .. } => 127,
             Failure::NotExecutable { .. } => 126,
             _ => 125,
         }

@@ -7,7 +7,7 @@
 //!     │◀─ Namespaces: netns ──│                         ·                     ·
 //!     │                       │ fork ──────────────────▶│ mounts, pivot_root  ·
 //!     │ Start: filters ───────────────────────────────▶ │                     ·
-//!     │                       │                         │ vfork ─────────────▶│ user, capabilities,
+//!     │                       │                         │ fork ──────────────▶│ user, capabilities,
 //!     │                       │                         │ ⋮                   │ filter, execve
 //!     │◀─ Started: pidfd, terminal, created targets ────│                     ⋮
 //!     │                       │                         │ reaps all           │ exits
@@ -25,11 +25,22 @@
 //! In place of an answer any message may be `Failed`, with a [`Failure`].
 
 mod channel;
+mod devices;
 mod failure;
+mod identity;
+mod init;
+mod kernel;
+mod mounts;
+mod payload;
 pub mod privileges;
+mod program;
+mod root;
 mod running;
 mod seccomp;
 mod spec;
+mod stage;
+mod target;
+mod tree;
 
 use std::io;
 
@@ -41,6 +52,7 @@ pub use spec::{
     DEFAULT_PATH, MASKED_PATHS, Mount, MountSource, Network, READONLY_PATHS, SandboxSpec, Stdio,
     Stream,
 };
+pub(crate) use stage::run as run_stage;
 
 /// How the payload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -40,7 +40,9 @@ impl Sandbox {
         }
         let (ours, theirs) = Channel::pair()?;
         // The child's standard input, because that needs nothing done between fork and exec.
-        let child = reexec::command(reexec::SANDBOX)?
+        let mut stage = reexec::command(reexec::SANDBOX)?;
+        let child = stage
+            .command
             .stdin(theirs.into_fd())
             .spawn()
             .map_err(SandboxError::Spawn)?;
@@ -76,7 +78,7 @@ impl Sandbox {
         })
     }
 
-    /// The network namespace, unless the sandbox uses the parent's ([`Network::Host`]).
+    /// The network namespace, unless the sandbox uses the parent's ([`super::Network::Host`]).
     pub fn netns(&self) -> Option<BorrowedFd<'_>> {
         self.netns.as_ref().map(AsFd::as_fd)
     }
@@ -149,6 +151,11 @@ impl Running {
         }
     }
 
+    /// Readable once [`Running::wait`] would not block, for who watches other things too.
+    pub fn watched(&self) -> BorrowedFd<'_> {
+        self.stage.channel.as_fd()
+    }
+
     /// Sends a signal to the payload; one that has already ended is no error.
     pub fn signal(&self, signal: i32) -> Result<(), SandboxError> {
         let sent = match Signal::from_named_raw(signal) {
@@ -186,7 +193,7 @@ impl Running {
         pid_of(&self.init)
     }
 
-    /// The network namespace, unless the sandbox uses the parent's ([`Network::Host`]).
+    /// The network namespace, unless the sandbox uses the parent's ([`super::Network::Host`]).
     pub fn netns(&self) -> Option<BorrowedFd<'_>> {
         self.netns.as_ref().map(AsFd::as_fd)
     }
@@ -296,7 +303,7 @@ impl Streams {
                 PayloadEnd::Owned(reader.into())
             }
         };
-        let mut output = |stream, inherited| -> io::Result<(PayloadEnd, Option<File>)> {
+        let output = |stream, inherited| -> io::Result<(PayloadEnd, Option<File>)> {
             Ok(match stream {
                 Stream::Inherit => (PayloadEnd::Inherited(inherited), None),
                 Stream::Null => {

@@ -1,0 +1,317 @@
+//! Why the cache does not have a step: what is different from the last time.
+//!
+//! Each Dockerfile and target has a book, `cache/v1/builds/<digest>.json`: the keys that its steps
+//! had when it was last built. Their records have the parts of the keys in full.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use image_format::digest::{Digest, Hasher};
+use image_format::layout::Store;
+use serde::{Deserialize, Serialize};
+
+use super::key::{FilePart, Parts, Reads};
+use super::record::{self, Record};
+use super::{CacheError, publish, read};
+use crate::request::BuildRequest;
+
+const BUILDS: &str = "builds";
+/// A book has some hundred bytes a step.
+const LARGEST: u64 = 16 << 20;
+
+/// One thing that is different from the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The layers below: an earlier step, or the base, is another.
+    Below,
+    /// The instruction, after expansion.
+    Instruction,
+    /// A variable that the command sees is another; its value may be a secret, and is not told.
+    Variable(String),
+    /// A variable is new.
+    VariableAdded(String),
+    /// A variable is gone.
+    VariableRemoved(String),
+    /// Who runs the command, or owns the directory.
+    User,
+    /// The working directory.
+    Workdir,
+    /// The network of commands.
+    Network,
+    /// The newest time of a file.
+    Epoch,
+    /// The platform.
+    Platform,
+    /// A file of the context holds something else, or has another mode.
+    File(String),
+    /// A file is new.
+    FileAdded(String),
+    /// A file is gone.
+    FileRemoved(String),
+    /// The stage or image that is copied from.
+    Source,
+    /// Where to, owner or mode of what is copied.
+    Placement,
+    /// Nothing: but the layer is not in the store any more, or its record is damaged.
+    Lost,
+    /// Another version of mkimg made the record.
+    Version,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below => f.write_str("the layers below changed"),
+            Self::Instruction => f.write_str("the instruction changed"),
+            Self::Variable(name) => write!(f, "the variable {name} changed"),
+            Self::VariableAdded(name) => write!(f, "the variable {name} is new"),
+            Self::VariableRemoved(name) => write!(f, "the variable {name} is gone"),
+            Self::User => f.write_str("the user changed"),
+            Self::Workdir => f.write_str("the working directory changed"),
+            Self::Network => f.write_str("the network changed"),
+            Self::Epoch => f.write_str("SOURCE_DATE_EPOCH changed"),
+            Self::Platform => f.write_str("the platform changed"),
+            Self::File(path) => write!(f, "{path} changed"),
+            Self::FileAdded(path) => write!(f, "{path} is new"),
+            Self::FileRemoved(path) => write!(f, "{path} is gone"),
+            Self::Source => f.write_str("what is copied from changed"),
+            Self::Placement => f.write_str("destination, owner or mode changed"),
+            Self::Lost => f.write_str("its layer is not in the store any more"),
+            Self::Version => f.write_str("another version of mkimg made it"),
+        }
+    }
+}
+
+/// The keys of a Dockerfile's steps: the last time, and now.
+pub(crate) struct Book {
+    store: Store,
+    name: String,
+    /// Read when a step is first missed: a cached build needs none of it.
+    before: OnceLock<Vec<(String, Digest, Record)>>,
+    now: Mutex<BTreeMap<String, Digest>>,
+    missed: OnceLock<()>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Keys {
+    /// By `<stage>/<instruction>`, from 0.
+    steps: BTreeMap<String, Digest>,
+}
+
+impl Book {
+    /// The book of what is asked for.
+    pub(crate) fn open(request: &BuildRequest) -> Self {
+        let mut hasher = Hasher::new();
+        let path = request.dockerfile.path.as_deref();
+        let target = request.target.as_deref().unwrap_or_default();
+        for part in [
+            request.context.as_os_str().as_encoded_bytes(),
+            path.map_or(&[], |path| path.as_os_str().as_encoded_bytes()),
+            target.as_bytes(),
+        ] {
+            hasher.update(part);
+            hasher.update(&[0]);
+        }
+        Self {
+            store: request.store.clone(),
+            name: format!("{}.json", hasher.finish().hex()),
+            before: OnceLock::new(),
+            now: Mutex::default(),
+            missed: OnceLock::new(),
+        }
+    }
+
+    /// Notes a step's key, by the numbers of its stage and instruction.
+    pub(crate) fn note(&self, position: (usize, usize), key: Digest) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.insert(place(position), key);
+    }
+
+    /// What is different from the last time; nothing if there is no such time.
+    pub(crate) fn explain(
+        &self,
+        position: (usize, usize),
+        key: &Digest,
+        parts: &Parts,
+        files: &[FilePart],
+    ) -> Vec<Reason> {
+        self.missed.get_or_init(|| ());
+        let before = self.before.get_or_init(|| self.read_before());
+        if before.iter().any(|(_, known, _)| known == key) {
+            return vec![Reason::Lost];
+        }
+        let place = place(position);
+        let alike = |(known, _, record): &&(String, Digest, Record)| {
+            let same = record.parts.instruction == parts.instruction;
+            let kind =
+                std::mem::discriminant(&record.parts.reads) == std::mem::discriminant(&parts.reads);
+            kind && (same || *known == place)
+        };
+        // The same instruction says more than the same place: lines move.
+        let nearest = before
+            .iter()
+            .filter(alike)
+            .max_by_key(|(known, _, record)| {
+                (
+                    record.parts.instruction == parts.instruction,
+                    *known == place,
+                )
+            });
+        nearest.map_or_else(Vec::new, |(_, _, record)| reasons(record, parts, files))
+    }
+
+    /// Writes the book where something in it is new.
+    pub(crate) fn keep(&self) -> Result<(), CacheError> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = super::directory(&self.store, BUILDS).join(&self.name);
+        if now.is_empty() || (self.missed.get().is_none() && path.exists()) {
+            return Ok(());
+        }
+        // A build that failed knows nothing of its later steps: what was known of them stays.
+        let mut keys = self.read_keys();
+        keys.steps
+            .extend(now.iter().map(|(place, key)| (place.clone(), *key)));
+        publish(&self.store, BUILDS, &self.name, |out| {
+            serde_json::to_writer(out, &keys).map_err(std::io::Error::from)
+        })
+    }
+
+    fn read_keys(&self) -> Keys {
+        read(&self.store, BUILDS, &self.name, LARGEST)
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    fn read_before(&self) -> Vec<(String, Digest, Record)> {
+        let keys = self.read_keys().steps.into_iter();
+        keys.filter_map(|(place, key)| {
+            let record = record::read_whole(&self.store, &key)?;
+            Some((place, key, record))
+        })
+        .collect()
+    }
+}
+
+fn place((stage, instruction): (usize, usize)) -> String {
+    format!("{stage}/{instruction}")
+}
+
+fn reasons(before: &Record, now: &Parts, files: &[FilePart]) -> Vec<Reason> {
+    let old = &before.parts;
+    let mut reasons = Vec::new();
+    let mut check = |same: bool, reason: Reason| {
+        if !same {
+            reasons.push(reason);
+        }
+    };
+    check(old.base == now.base, Reason::Below);
+    check(old.platform == now.platform, Reason::Platform);
+    check(old.epoch == now.epoch, Reason::Epoch);
+    match (&old.reads, &now.reads) {
+        (
+            Reads::Run {
+                args,
+                env,
+                user,
+                workdir,
+                network,
+            },
+            Reads::Run {
+                args: new_args,
+                env: new_env,
+                user: new_user,
+                workdir: new_workdir,
+                network: new_network,
+            },
+        ) => {
+            check(args == new_args, Reason::Instruction);
+            check(user == new_user, Reason::User);
+            check(workdir == new_workdir, Reason::Workdir);
+            check(network == new_network, Reason::Network);
+            reasons.extend(variables(env, new_env));
+        }
+        (
+            Reads::Context {
+                destination,
+                chown,
+                chmod,
+                ..
+            },
+            Reads::Context {
+                destination: new_destination,
+                chown: new_chown,
+                chmod: new_chmod,
+                ..
+            },
+        ) => {
+            check(old.instruction == now.instruction, Reason::Instruction);
+            let placed = (destination, chown, chmod) == (new_destination, new_chown, new_chmod);
+            check(placed, Reason::Placement);
+            reasons.extend(changed_files(&before.files, files));
+        }
+        (Reads::Rootfs { from, .. }, Reads::Rootfs { from: new_from, .. }) => {
+            check(from == new_from, Reason::Source);
+            check(old.instruction == now.instruction, Reason::Instruction);
+        }
+        (
+            Reads::Directory { path, user },
+            Reads::Directory {
+                path: new_path,
+                user: new_user,
+            },
+        ) => {
+            check(path == new_path, Reason::Instruction);
+            check(user == new_user, Reason::User);
+        }
+        _ => check(false, Reason::Instruction),
+    }
+    if reasons.is_empty() {
+        // No part that can be named: the records are laid out in another way.
+        reasons.push(if old.instruction == now.instruction {
+            Reason::Version
+        } else {
+            Reason::Instruction
+        });
+    }
+    reasons
+}
+
+fn variables<'a>(
+    old: &'a BTreeMap<String, String>,
+    new: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = Reason> + 'a {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names
+        .into_iter()
+        // the time has a reason of its own
+        .filter(|name| *name != crate::step::run::EPOCH)
+        .filter_map(|name| match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) if old == new => None,
+            (Some(_), Some(_)) => Some(Reason::Variable(name.clone())),
+            (None, _) => Some(Reason::VariableAdded(name.clone())),
+            (_, None) => Some(Reason::VariableRemoved(name.clone())),
+        })
+}
+
+fn changed_files(old: &[FilePart], new: &[FilePart]) -> Vec<Reason> {
+    let by_path = |files: &[FilePart]| -> BTreeMap<String, String> {
+        let files = files.iter();
+        files
+            .map(|file| (file.path.clone(), file.content.clone()))
+            .collect()
+    };
+    let (old, new) = (by_path(old), by_path(new));
+    let mut reasons = Vec::new();
+    for (path, content) in &new {
+        match old.get(path) {
+            None => reasons.push(Reason::FileAdded(path.clone())),
+            Some(known) if known != content => reasons.push(Reason::File(path.clone())),
+            Some(_) => {}
+        }
+    }
+    let gone = old.keys().filter(|path| !new.contains_key(*path));
+    reasons.extend(gone.map(|path| Reason::FileRemoved(path.clone())));
+    reasons
+}

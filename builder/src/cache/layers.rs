@@ -1,0 +1,137 @@
+//! The listings of layers, so that a layer need be read only once to be asked what is in it.
+
+use std::fs::File;
+use std::io;
+
+use image_format::digest::Digest;
+use image_format::layer::compression::decompress;
+use image_format::layer::index::{IndexError, LayerIndex};
+use image_format::layout::{Store, StoreError, VerifiedReader};
+use image_format::snapshot::LayerSource;
+
+use super::{CacheError, publish, read};
+
+const LAYERS: &str = "layers";
+const LARGEST: u64 = 512 << 20;
+
+/// Why a layer cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The layer is malformed, corrupt, or cannot be read.
+    #[error("cannot list the layer {diff_id}")]
+    Index {
+        /// The layer.
+        diff_id: Digest,
+        /// Why.
+        source: IndexError,
+    },
+    /// The layer cannot be unpacked from its compression.
+    #[error("cannot decompress the layer {diff_id}")]
+    Decompress {
+        /// The layer.
+        diff_id: Digest,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// The listing of a layer, from the cache or from the layer itself.
+///
+/// # Errors
+/// When the layer is missing or not sound, or the cache cannot be written.
+pub(crate) fn index(store: &Store, layer: &LayerSource) -> Result<LayerIndex, LayerError> {
+    let diff_id = layer.diff_id;
+    let name = diff_id.hex();
+    if let Some(index) = known(store, &name) {
+        return Ok(index);
+    }
+    let failed = |source| LayerError::Index { diff_id, source };
+    let index = if store.blob_size(&diff_id)?.is_some() {
+        LayerIndex::of_file(store.open_blob(&diff_id)?).map_err(failed)?
+    } else {
+        let tar = VerifiedReader::of_unknown_size(unpacked(store, layer)?, diff_id);
+        LayerIndex::read(tar).map_err(failed)?
+    };
+    let bytes = index.as_bytes();
+    let digest = Digest::of(bytes);
+    publish(store, LAYERS, &name, |out| {
+        out.write_all(bytes)?;
+        out.write_all(digest.as_bytes())
+    })?;
+    Ok(index)
+}
+
+/// The listing in the cache; none where it is missing or torn.
+fn known(store: &Store, name: &str) -> Option<LayerIndex> {
+    let mut bytes = read(store, LAYERS, name, LARGEST)?;
+    let digest = bytes.split_off(bytes.len().checked_sub(32)?);
+    if Digest::of(&bytes).as_bytes()[..] != digest {
+        return None;
+    }
+    LayerIndex::from_bytes(bytes).ok()
+}
+
+/// The layer's tar. A compressed layer is unpacked into the store first, as a blob of its own
+/// digest, so that any part of it can be read.
+///
+/// # Errors
+/// When the layer is missing or corrupt, or the disk is full.
+pub(crate) fn plain(store: &Store, layer: &LayerSource) -> Result<File, LayerError> {
+    let diff_id = layer.diff_id;
+    if store.blob_size(&diff_id)?.is_none() {
+        let mut tar = unpacked(store, layer)?;
+        let mut writer = store.blob_writer()?;
+        io::copy(&mut tar, &mut writer)
+            .map_err(|source| LayerError::Decompress { diff_id, source })?;
+        writer.finish_as(diff_id)?;
+    }
+    Ok(store.open_blob(&diff_id)?)
+}
+
+fn unpacked(store: &Store, layer: &LayerSource) -> Result<Box<dyn io::Read + Send>, LayerError> {
+    let blob = &layer.blob;
+    let packed = VerifiedReader::new(store.open_blob(&blob.digest)?, blob.digest, blob.size);
+    decompress(packed).map_err(|source| LayerError::Decompress {
+        diff_id: layer.diff_id,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use image_format::layer::{Entry, Kind, LayerWriter, Meta, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_listing_is_made_once_and_a_torn_one_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut layer = LayerWriter::new(store.blob_writer().unwrap(), Timestamp::default());
+        let entry = Entry {
+            path: "a".into(),
+            kind: Kind::Dir,
+            meta: Meta::default(),
+        };
+        layer.append(&entry, io::empty()).unwrap();
+        let (diff_id, size) = layer.finish().unwrap().finish().unwrap();
+        let source = LayerSource::from(image_format::layout::Layer { diff_id, size });
+        let first = index(&store, &source).unwrap();
+        assert_eq!(first.entries().count(), 1);
+        let blob = store.blob_path(&diff_id);
+        let bytes = std::fs::read(&blob).unwrap();
+        std::fs::remove_file(&blob).unwrap();
+        assert_eq!(index(&store, &source).unwrap(), first);
+        let cached = super::super::directory(&store, LAYERS).join(diff_id.hex());
+        std::fs::write(&cached, [0; 100]).unwrap();
+        assert!(index(&store, &source).is_err());
+        std::fs::write(&blob, bytes).unwrap();
+        assert_eq!(index(&store, &source).unwrap(), first);
+    }
+}

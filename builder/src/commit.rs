@@ -1,0 +1,63 @@
+//! From a stage to an image with a name: written, made durable, and only then named.
+
+use image_format::descriptor::Descriptor;
+use image_format::digest::Digest;
+use image_format::layout::{Store, StoreError, name_of, write_image};
+
+use crate::error::BuildError;
+use crate::execute::Built;
+use crate::request::BuildRequest;
+use crate::stage::StageState;
+
+/// Makes the stage's image, and gives it the names of the request. `created` is the time in its
+/// config.
+pub(crate) fn commit(
+    request: &BuildRequest,
+    mut stage: StageState,
+    created: &str,
+) -> Result<Built, BuildError> {
+    let store = &request.store;
+    stage.config.created = Some(created.to_owned());
+    let id =
+        Digest::of(
+            &serde_json::to_vec(&stage.config).map_err(|source| StoreError::Document {
+                what: "the config".to_owned(),
+                source,
+            })?,
+        );
+    let own = stage.layers[stage.durable..].iter();
+    let mut new: Vec<Digest> = own.map(|layer| layer.digest).collect();
+    let manifest = write_image(store, &stage.config, stage.layers)?;
+    new.extend([id, manifest.digest]);
+    if !is_named(store, request, &manifest)? {
+        store.sync(&new)?;
+        for tag in &request.tags {
+            store.tag(tag, &manifest)?;
+        }
+        if request.tags.is_empty() {
+            store.keep(&manifest)?;
+        }
+    }
+    Ok(Built { manifest, id })
+}
+
+/// Whether the index has all of it already; what it has is durable.
+fn is_named(
+    store: &Store,
+    request: &BuildRequest,
+    manifest: &Descriptor,
+) -> Result<bool, StoreError> {
+    let index = store.index()?;
+    let mut entries = index
+        .manifests
+        .iter()
+        .filter(|entry| entry.digest == manifest.digest);
+    if request.tags.is_empty() {
+        return Ok(entries.next().is_some());
+    }
+    let names: Vec<_> = entries.filter_map(name_of).collect();
+    let tags = request.tags.iter().cloned();
+    Ok(tags
+        .map(|tag| tag.with_default_tag())
+        .all(|tag| names.contains(&tag)))
+}

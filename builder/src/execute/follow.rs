@@ -1,0 +1,145 @@
+//! One stage, instruction by instruction.
+
+use std::sync::OnceLock;
+
+use super::Backend;
+use super::base::Bases;
+use super::layers::Step;
+use crate::cache::explain::Book;
+use crate::cancel::Cancel;
+use crate::context::Context;
+use crate::dockerfile::{Command, Instruction};
+use crate::error::BuildError;
+use crate::plan::{BuildPlan, Source};
+use crate::progress::{Event, Outcome, StepId};
+use crate::request::BuildRequest;
+use crate::stage::StageState;
+use crate::step::config;
+
+/// What is the same for all of a build.
+pub(super) struct Build<'a> {
+    pub(super) request: &'a BuildRequest,
+    pub(super) backend: Backend<'a>,
+    pub(super) plan: &'a BuildPlan,
+    pub(super) bases: Bases,
+    /// There where a stage copies from it.
+    pub(super) context: Option<Context>,
+    /// The newest time of a file, in seconds since 1970.
+    pub(super) epoch: i64,
+    /// The same as configs write it.
+    pub(super) created: String,
+    /// As in `linux/amd64`.
+    pub(super) platform: String,
+    /// Ends this build alone.
+    pub(super) cancel: Cancel,
+    pub(super) book: Book,
+}
+
+impl Build<'_> {
+    /// Builds a stage on those that it needs, which `built` has by their places.
+    pub(super) fn stage(
+        &self,
+        place: usize,
+        built: &[OnceLock<StageState>],
+    ) -> Result<StageState, BuildError> {
+        let planned = &self.plan.stages[place];
+        let mut state = self.step(planned.first_step, || {
+            let state = match &planned.base {
+                Source::Scratch => StageState::scratch(&self.request.platform),
+                Source::Image { name, .. } => StageState::image(self.bases.get(name)),
+                // The schedule begins a stage when those it needs are built.
+                Source::Stage(other) => {
+                    StageState::stage(built[*other].get().ok_or(BuildError::Cancelled)?)
+                }
+            };
+            Ok((state, Outcome::Done(None)))
+        })?;
+        for (at, instruction) in self.plan.stage(place).instructions.iter().enumerate() {
+            let step = Step {
+                id: planned.first_step + 1 + at,
+                built,
+                position: (planned.number, at),
+                span: instruction.span,
+            };
+            let from = planned.copies.get(&at);
+            self.step(step.id, || {
+                let outcome = self.instruction(&mut state, step, instruction, from)?;
+                Ok(((), outcome))
+            })?;
+        }
+        Ok(state)
+    }
+
+    /// Tells of a step's beginning and end.
+    fn step<T>(
+        &self,
+        step: StepId,
+        work: impl FnOnce() -> Result<(T, Outcome), BuildError>,
+    ) -> Result<T, BuildError> {
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        let progress = self.backend.progress;
+        progress.event(Event::Started { step });
+        match work() {
+            Ok((value, outcome)) => {
+                progress.event(Event::Finished { step, outcome });
+                Ok(value)
+            }
+            Err(error) => {
+                if !matches!(error, BuildError::Cancelled) {
+                    let log = error.log();
+                    progress.event(Event::Failed { step, log });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn instruction(
+        &self,
+        state: &mut StageState,
+        step: Step<'_>,
+        written: &Instruction,
+        from: Option<&Source>,
+    ) -> Result<Outcome, BuildError> {
+        let escape = self.plan.dockerfile.escape;
+        let created_by = match &self.expand(state, written)?.command {
+            Command::Run(run) => return self.run(state, step, run),
+            Command::Copy(copy) => return self.copy(state, step, copy, from),
+            Command::Workdir(dir) => return self.workdir(state, step, dir),
+            Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
+            Command::Env(pairs) => config::env(state, pairs),
+            Command::Label(pairs) => config::label(state, pairs),
+            Command::Expose(words) => config::expose(state, words)?,
+            Command::User(user) => config::user(state, user),
+            Command::Cmd(command) => config::cmd(state, command),
+            Command::Entrypoint(command) => config::entrypoint(state, command),
+        };
+        state.push(created_by, &self.created, None);
+        Ok(Outcome::Done(None))
+    }
+
+    /// Expands an instruction; its variables that stand for nothing are told of.
+    fn expand(&self, state: &StageState, written: &Instruction) -> Result<Instruction, BuildError> {
+        if let Command::Arg(_) = written.command {
+            // Each of its words sees those before it: it expands them itself.
+            return Ok(written.clone());
+        }
+        let lookup = |name: &str| state.lookup(name);
+        let (instruction, asked) = written.expand(self.plan.dockerfile.escape, &lookup)?;
+        for name in &asked.unset {
+            let message = match self.plan.globals.get(name) {
+                Some(_) => format!(
+                    "the variable {name} is not set in this stage: it takes `ARG {name}` after FROM"
+                ),
+                None => format!("the variable {name} is not set, and stands for nothing"),
+            };
+            self.backend.progress.event(Event::Warning {
+                message: &message,
+                span: Some(written.span),
+            });
+        }
+        Ok(instruction)
+    }
+}

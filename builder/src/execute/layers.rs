@@ -1,0 +1,294 @@
+//! The instructions that make layers: each is keyed, looked up in the cache, and done if it must.
+
+use std::sync::OnceLock;
+
+use image_format::digest::Digest;
+use image_format::layout::Layer;
+use image_format::snapshot::LayerSource;
+
+use super::follow::Build;
+use crate::cache::CacheError;
+use crate::cache::key::{FilePart, Parts, Reads};
+use crate::cache::record::{self, Record, StoredLayer};
+use crate::dockerfile::ast::{Copy, Run};
+use crate::dockerfile::{Span, Word};
+use crate::error::BuildError;
+use crate::plan::Source;
+use crate::progress::{Event, Outcome, StepId};
+use crate::stage::StageState;
+use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
+use crate::step::run::{Place, PlannedRun};
+use crate::step::{CopyError, config};
+
+/// A step that makes a layer.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) id: StepId,
+    /// The stages that are built, by place.
+    pub(super) built: &'a [OnceLock<StageState>],
+    /// The number of its stage in the file, and its own in the stage.
+    pub(super) position: (usize, usize),
+    /// Where its instruction is written.
+    pub(super) span: Span,
+}
+
+/// A step's key, and what it is made of.
+struct Keyed {
+    parts: Parts,
+    key: Digest,
+}
+
+impl Build<'_> {
+    pub(super) fn run(
+        &self,
+        state: &mut StageState,
+        step: Step<'_>,
+        run: &Run,
+    ) -> Result<Outcome, BuildError> {
+        let network = self.request.network;
+        let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
+        let created_by = planned.created_by(state);
+        let keyed = self.key(state, step, &created_by, planned.reads())?;
+        let outcome = match self.cached(&keyed)? {
+            Some(layer) => Outcome::Cached(layer),
+            None => {
+                self.explain(step, &keyed, &[]);
+                let on = Place {
+                    store: &self.request.store,
+                    snapshotter: self.backend.snapshotter,
+                    executor: self.backend.executor,
+                    epoch: self.epoch,
+                    cancel: &self.cancel,
+                };
+                let layer = planned.run(&on, state, &keyed.key, &mut |stream, bytes| {
+                    let step = step.id;
+                    self.backend.progress.event(Event::Output {
+                        step,
+                        stream,
+                        bytes,
+                    });
+                });
+                let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
+                self.keep(state, keyed, Vec::new(), layer)?
+            }
+        };
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok(outcome)
+    }
+
+    pub(super) fn copy(
+        &self,
+        state: &mut StageState,
+        step: Step<'_>,
+        copy: &Copy,
+        from: Option<&Source>,
+    ) -> Result<Outcome, BuildError> {
+        let failed = |error| BuildError::copy("COPY", step.span, error);
+        let stack;
+        let from = match (from, &self.context) {
+            (Some(source), _) => {
+                stack = self.stack_of(source, step.built)?;
+                CopySource::Stack(&stack)
+            }
+            (None, Some(context)) => CopySource::Context(context),
+            // It was opened if anything copies from it.
+            (None, None) => return Err(BuildError::Cancelled),
+        };
+        let created_by = copy_created_by(copy);
+        let base = state.stack();
+        let wanted = CopyStep {
+            sources: copy.sources.clone(),
+            destination: copy.destination.clone(),
+            workdir: state.workdir(),
+            from,
+            chown: copy.chown.clone(),
+            chmod: copy.chmod.clone(),
+            span: step.span,
+        };
+        let planned = copy::plan_copy(
+            &self.request.store,
+            &base,
+            &wanted,
+            self.epoch,
+            &mut |bytes, total| self.copied(step, bytes, total),
+            &self.cancel,
+        );
+        let planned = planned.map_err(failed)?;
+        let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
+        let outcome = match self.cached(&keyed)? {
+            Some(layer) => Outcome::Cached(layer),
+            None => {
+                let files = planned.files();
+                self.explain(step, &keyed, &files);
+                let layer = self.do_copy(step, &base, planned).map_err(failed)?;
+                self.keep(state, keyed, files, layer)?
+            }
+        };
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok(outcome)
+    }
+
+    pub(super) fn workdir(
+        &self,
+        state: &mut StageState,
+        step: Step<'_>,
+        dir: &Word,
+    ) -> Result<Outcome, BuildError> {
+        let dir = config::join(state.workdir(), &dir.text);
+        let path = config::clean(&dir);
+        let created_by = config::workdir(state, dir);
+        let outcome = if path == "/" {
+            Outcome::Done(None)
+        } else {
+            self.directory(state, step, &created_by, path)?
+        };
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok(outcome)
+    }
+
+    /// Makes a working directory where it is missing.
+    fn directory(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        created_by: &str,
+        path: String,
+    ) -> Result<Outcome, BuildError> {
+        let failed = |error| BuildError::copy("WORKDIR", step.span, error);
+        let user = &state.config.config.user;
+        let reads = Reads::Directory {
+            path: path.clone(),
+            user: user.clone(),
+        };
+        let keyed = self.key(state, step, created_by, reads)?;
+        if let Some(layer) = self.cached(&keyed)? {
+            return Ok(Outcome::Cached(layer));
+        }
+        self.explain(step, &keyed, &[]);
+        let base = state.stack();
+        let wanted = WorkdirStep {
+            path: &path,
+            user,
+            span: step.span,
+        };
+        let planned = copy::plan_workdir(&self.request.store, &base, &wanted, &self.cancel);
+        let planned = planned.map_err(failed)?;
+        let layer = match planned {
+            Some(planned) => self.do_copy(step, &base, planned).map_err(failed)?,
+            None => None,
+        };
+        self.keep(state, keyed, Vec::new(), layer)
+    }
+
+    fn do_copy(
+        &self,
+        step: Step<'_>,
+        base: &[LayerSource],
+        planned: PlannedCopy<'_>,
+    ) -> Result<Option<Layer>, CopyError> {
+        let store = &self.request.store;
+        let mut report = |bytes, total| self.copied(step, bytes, total);
+        copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
+    }
+
+    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+        let step = step.id;
+        let progress = self.backend.progress;
+        progress.event(Event::Copied { step, bytes, total });
+    }
+
+    /// The layers of what a `COPY --from` copies from.
+    fn stack_of(
+        &self,
+        source: &Source,
+        built: &[OnceLock<StageState>],
+    ) -> Result<Vec<LayerSource>, BuildError> {
+        Ok(match source {
+            Source::Scratch => Vec::new(),
+            Source::Image { name, .. } => LayerSource::of_image(self.bases.get(name)),
+            // The schedule begins a stage when those it needs are built.
+            Source::Stage(other) => built[*other].get().ok_or(BuildError::Cancelled)?.stack(),
+        })
+    }
+
+    fn key(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        created_by: &str,
+        reads: Reads,
+    ) -> Result<Keyed, BuildError> {
+        let parts = Parts::new(
+            state.chain_id(),
+            created_by.to_owned(),
+            self.platform.clone(),
+            self.epoch,
+            reads,
+        );
+        let key = parts.key().map_err(CacheError::Record)?;
+        self.book.note(step.position, key);
+        Ok(Keyed { parts, key })
+    }
+
+    fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
+        if self.request.no_cache {
+            return Ok(None);
+        }
+        Ok(record::find(&self.request.store, &keyed.key)?)
+    }
+
+    /// Says why the cache does not have a step, if it had one like it.
+    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: &[FilePart]) {
+        if self.request.no_cache {
+            return;
+        }
+        let reasons = self
+            .book
+            .explain(step.position, &keyed.key, &keyed.parts, files);
+        if !reasons.is_empty() {
+            self.backend.progress.event(Event::Missed {
+                step: step.id,
+                reasons: &reasons,
+            });
+        }
+    }
+
+    /// Keeps what a step did.
+    fn keep(
+        &self,
+        state: &StageState,
+        keyed: Keyed,
+        files: Vec<FilePart>,
+        layer: Option<Layer>,
+    ) -> Result<Outcome, BuildError> {
+        let record = Record {
+            layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
+            below: state.diff_ids().to_vec(),
+            parts: keyed.parts,
+            files,
+        };
+        record::keep(&self.request.store, &keyed.key, &record)?;
+        Ok(Outcome::Done(layer))
+    }
+}
+
+fn layer_of(outcome: Outcome) -> Option<Layer> {
+    match outcome {
+        Outcome::Cached(layer) | Outcome::Done(layer) => layer,
+    }
+}
+
+/// As the image's history has it; `--from` is not in it.
+pub(super) fn copy_created_by(copy: &Copy) -> String {
+    let mut words = vec!["COPY".to_owned()];
+    let flag = |name: &str, value: &Option<Word>| {
+        let value = value.as_ref()?;
+        Some(format!("--{name}={}", value.text))
+    };
+    words.extend(flag("chown", &copy.chown));
+    words.extend(flag("chmod", &copy.chmod));
+    words.extend(copy.sources.iter().map(|word| word.text.clone()));
+    words.push(copy.destination.text.clone());
+    words.push("# buildkit".to_owned());
+    words.join(" ")
+}

@@ -1,0 +1,81 @@
+//! An ignore file as lines: what is a pattern, and how it is written in full.
+
+/// The patterns and their lines, cleaned and relative.
+pub(super) fn read(text: &str) -> Vec<(usize, String)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut patterns = Vec::new();
+    for (at, line) in text.split('\n').enumerate() {
+        let pattern = line.trim();
+        // a blank before the `#` makes it a pattern
+        if line.starts_with('#') || pattern.is_empty() {
+            continue;
+        }
+        let (mark, pattern) = match pattern.strip_prefix('!') {
+            Some(rest) => ("!", rest.trim()),
+            None => ("", pattern),
+        };
+        let cleaned = if pattern.is_empty() {
+            String::new()
+        } else {
+            clean(pattern)
+        };
+        let relative = match cleaned.strip_prefix('/') {
+            Some(rest) if !rest.is_empty() => rest,
+            _ => &cleaned,
+        };
+        patterns.push((at + 1, format!("{mark}{relative}")));
+    }
+    patterns
+}
+
+/// A path without `.`, needless slashes, and `..` as far as it can be resolved in words (Go's `filepath.Clean`).
+pub(super) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." if names.last().is_some_and(|last| *last != "..") => {
+                names.pop();
+            }
+            ".." if rooted => {}
+            _ => names.push(name),
+        }
+    }
+    match (rooted, names.join("/")) {
+        (true, names) => format!("/{names}"),
+        (false, names) if names.is_empty() => ".".to_owned(),
+        (false, names) => names,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_lines_as_docker() {
+        for case in super::super::tests::records("ignorefile_read.jsonl") {
+            let patterns: Vec<String> = read(case["content"].as_str().unwrap())
+                .into_iter()
+                .map(|(_, pattern)| pattern)
+                .collect();
+            assert_eq!(case["expect"], serde_json::Value::from(patterns));
+        }
+    }
+
+    #[test]
+    fn cleaned_paths() {
+        for (path, cleaned) in [
+            ("a//b/./c/", "a/b/c"),
+            ("a/../b", "b"),
+            ("../a", "../a"),
+            ("a/../..", ".."),
+            ("/../a", "/a"),
+            ("a/..", "."),
+            ("/", "/"),
+        ] {
+            assert_eq!(clean(path), cleaned, "{path}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+use image_format::descriptor::Platform;
+
+use super::*;
+use crate::dockerfile::parse;
+
+fn plan_with(
+    text: &str,
+    args: &[(&str, &str)],
+    target: Option<&str>,
+) -> Result<BuildPlan, PlanError> {
+    let given = args
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let globals = Globals::new(&Platform::host(), given.collect());
+    BuildPlan::new(parse(text).unwrap(), globals, target)
+}
+
+fn plan(text: &str, target: Option<&str>) -> Result<BuildPlan, PlanError> {
+    plan_with(text, &[], target)
+}
+
+fn numbers(plan: &BuildPlan) -> Vec<usize> {
+    plan.stages.iter().map(|stage| stage.number).collect()
+}
+
+fn images(plan: &BuildPlan) -> Vec<&str> {
+    plan.images().map(|(name, _)| name).collect()
+}
+
+const FOUR: &str = "FROM one AS a
+FROM two AS b
+COPY --from=a /x /x
+FROM three
+RUN true
+FROM scratch AS d
+COPY --from=b /x /x
+COPY --from=four /y /y
+";
+
+#[test]
+fn what_the_target_does_not_need_is_not_planned() {
+    let whole = plan(FOUR, None).unwrap();
+    assert_eq!(numbers(&whole), [0, 1, 3]);
+    assert_eq!(images(&whole), ["one", "two", "four"]);
+    assert_eq!(whole.needs(2).collect::<Vec<_>>(), [1]);
+    assert_eq!(whole.stages[2].base, Source::Scratch);
+    assert_eq!(numbers(&plan(FOUR, Some("b")).unwrap()), [0, 1]);
+    assert_eq!(numbers(&plan(FOUR, Some("2")).unwrap()), [2]);
+    assert_eq!(numbers(&plan(FOUR, Some("B")).unwrap()), [0, 1]);
+}
+
+#[test]
+fn steps_are_numbered_through() {
+    let plan = plan(FOUR, None).unwrap();
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            (
+                step.id,
+                step.stage.as_str(),
+                step.number,
+                step.of,
+                step.text.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            (0, "a", 1, 1, "FROM one AS a"),
+            (1, "b", 1, 2, "FROM two AS b"),
+            (2, "b", 2, 2, "COPY --from=a /x /x"),
+            (3, "d", 1, 3, "FROM scratch AS d"),
+            (4, "d", 2, 3, "COPY --from=b /x /x"),
+            (5, "d", 3, 3, "COPY --from=four /y /y"),
+        ]
+    );
+    assert_eq!(plan.stages[2].first_step, 3);
+    assert_eq!(plan.steps[2].kind, StepKind::Copy);
+}
+
+#[test]
+fn one_stage_alone_has_no_name() {
+    let plan = plan(FOUR, Some("2")).unwrap();
+    assert_eq!(plan.steps[0].stage, "");
+}
+
+#[test]
+fn a_stage_on_a_stage_needs_it() {
+    let plan = plan("FROM x AS a\nFROM y\nFROM A AS c\nFROM c", None).unwrap();
+    assert_eq!(numbers(&plan), [0, 2, 3]);
+    assert_eq!(plan.stages[2].base, Source::Stage(1));
+}
+
+#[test]
+fn copies_name_stages_by_number_images_and_scratch() {
+    let text =
+        "FROM x\nFROM y\nCOPY --from=0 /a /a\nCOPY --from=scratch /b /b\nCOPY --from=img:1 /c /c";
+    let plan = plan(text, None).unwrap();
+    let copies = &plan.stages[1].copies;
+    assert_eq!(copies[&0], Source::Stage(0));
+    assert_eq!(copies[&1], Source::Scratch);
+    assert!(matches!(&copies[&2], Source::Image { name, .. } if name == "img:1"));
+}
+
+#[test]
+fn of_two_stages_with_one_name_the_later_is_meant() {
+    let text = "FROM x AS a\nFROM y AS a\nFROM scratch\nCOPY --from=a /a /a";
+    assert_eq!(numbers(&plan(text, None).unwrap()), [1, 2]);
+}
+
+#[test]
+fn bases_are_expanded() {
+    let text = "ARG V=1\nARG B=base:$V\nARG E\nFROM ${B}-${TARGETOS}";
+    assert_eq!(images(&plan(text, None).unwrap()), ["base:1-linux"]);
+    let given = plan_with(text, &[("V", "2")], None).unwrap();
+    assert_eq!(images(&given), ["base:2-linux"]);
+    let error = plan("ARG A\nFROM $A", None).unwrap_err();
+    assert!(matches!(&error, PlanError::EmptyBase { written, .. } if written == "$A"));
+    assert_eq!(error.span().unwrap().line, 2);
+}
+
+#[test]
+fn a_stage_of_another_name_is_suggested() {
+    let error = plan("FROM x AS builder\nFROM y", Some("biulder")).unwrap_err();
+    assert_eq!(error.hint().as_deref(), Some("did you mean \"builder\"?"));
+    let error = plan("FROM x AS builder\nFROM y", Some("zzz")).unwrap_err();
+    assert_eq!(error.hint().as_deref(), Some("there are: builder"));
+    let error = plan("FROM y", Some("7")).unwrap_err();
+    assert!(matches!(error, PlanError::NoTarget { .. }));
+}
+
+#[test]
+fn only_stages_above_can_be_copied_from() {
+    let text = "FROM x\nCOPY --from=late /a /a\nFROM y AS late";
+    // an image of that name may be meant where the stage is not above; docker refuses it too
+    assert!(matches!(
+        plan(text, Some("0")),
+        Err(PlanError::NotYetBuilt { .. })
+    ));
+    assert!(matches!(
+        plan("FROM x\nCOPY --from=0 /a /a", None),
+        Err(PlanError::NotYetBuilt { .. })
+    ));
+    assert!(matches!(
+        plan("FROM x\nCOPY --from=9 /a /a", None),
+        Err(PlanError::NoStage {
+            number: 9,
+            stages: 1,
+            ..
+        })
+    ));
+}

@@ -1,0 +1,314 @@
+//! The contents of the files of a copy: one thread reads them in order, another takes them.
+//!
+//! Reading is system calls and taking is hashing, so that both threads have as much to do. What
+//! is between them is bounded, whatever the size of a file.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use image_format::digest::{Digest, Hasher};
+
+use crate::cache::files::FileId;
+use crate::cancel::Cancel;
+use crate::context::{Context, Opener};
+use crate::dockerfile::Span;
+
+use super::CopyError;
+use super::rootfs::{Rootfs, StoredReader};
+use super::source::{Content, SourceFile};
+
+/// The size of a buffer: many small files, or a part of a large one.
+const BUFFER: usize = 256 << 10;
+/// How many buffers there are.
+const BUFFERS: usize = 16;
+
+/// A file to be read.
+pub(super) struct Job<'a> {
+    /// Its path where it lies.
+    pub(super) path: Vec<u8>,
+    /// What is known of it.
+    pub(super) file: &'a SourceFile,
+}
+
+/// Where files lie.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// In the context.
+    Context(&'a Context),
+    /// In a root file system.
+    Rootfs(&'a Rootfs),
+}
+
+/// Reads the files in their order, and lets `take` have them one after the other.
+///
+/// # Errors
+/// When a file cannot be read or changes meanwhile, or `take` fails.
+pub(super) fn read_in_order<'a, T>(
+    origin: Origin<'a>,
+    jobs: impl Iterator<Item = Job<'a>> + Send,
+    span: Span,
+    cancel: &Cancel,
+    take: impl FnOnce(&mut Contents) -> Result<T, CopyError>,
+) -> Result<T, CopyError> {
+    std::thread::scope(|scope| {
+        let (full, filled) = sync_channel(BUFFERS);
+        let (emptied, empty) = channel();
+        for _ in 0..BUFFERS {
+            // The receiver is alive.
+            let _ = emptied.send(Vec::new());
+        }
+        scope.spawn(move || {
+            let mut reader = Reader {
+                batch: Batch::default(),
+                full: &full,
+                empty: &empty,
+                span,
+                cancel,
+            };
+            if let Err(Stop::Failed(error)) = reader.run(origin, jobs) {
+                // Whoever took the contents has ended, or hears of it.
+                let _ = full.send(Err(*error));
+            }
+        });
+        // Dropped before the scope ends: a reader that waits for buffers wakes up then.
+        let mut contents = Contents {
+            filled,
+            emptied,
+            batch: Batch::default(),
+            piece: 0,
+            offset: 0,
+            digest: None,
+            failed: None,
+        };
+        take(&mut contents)
+    })
+}
+
+/// Some files' contents, or a part of one's.
+#[derive(Default)]
+struct Batch {
+    data: Vec<u8>,
+    /// The end of each piece in `data`, and at the last of a file its digest.
+    pieces: Vec<(usize, Option<Digest>)>,
+}
+
+enum Stop {
+    /// Nobody takes the contents any more.
+    Unwanted,
+    Failed(Box<CopyError>),
+}
+
+impl From<CopyError> for Stop {
+    fn from(error: CopyError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+struct Reader<'s> {
+    batch: Batch,
+    full: &'s SyncSender<Result<Batch, CopyError>>,
+    empty: &'s Receiver<Vec<u8>>,
+    span: Span,
+    cancel: &'s Cancel,
+}
+
+impl Reader<'_> {
+    fn run<'a>(
+        &mut self,
+        origin: Origin<'a>,
+        jobs: impl Iterator<Item = Job<'a>>,
+    ) -> Result<(), Stop> {
+        match origin {
+            Origin::Context(context) => {
+                let mut opener = context.opener();
+                for job in jobs {
+                    if let Content::Context(id) = &job.file.content {
+                        self.context_file(&mut opener, &job.path, id)?;
+                    }
+                }
+            }
+            Origin::Rootfs(rootfs) => {
+                let mut reader = rootfs.reader();
+                for job in jobs {
+                    if let Content::Layer(place) = &job.file.content {
+                        self.layer_file(&mut reader.open(*place)?, job.file.size)?;
+                    }
+                }
+            }
+        }
+        self.send()
+    }
+
+    fn context_file(
+        &mut self,
+        opener: &mut Opener<'_>,
+        path: &[u8],
+        id: &FileId,
+    ) -> Result<(), Stop> {
+        let span = self.span;
+        let failed = |error| Stop::from(CopyError::context(error, span));
+        let file = opener.open(path).map_err(failed)?;
+        let mut hasher = Hasher::new();
+        let mut left = id.size;
+        while left > 0 {
+            let (start, room) = self.room(left)?;
+            let slot = &mut self.batch.data[start..start + room];
+            let count = match rustix::io::read(&file, slot) {
+                Ok(0) => return Err(failed(opener.changed(path))),
+                Ok(count) => count,
+                Err(rustix::io::Errno::INTR) => 0,
+                Err(error) => return Err(failed(opener.io(path, error))),
+            };
+            hasher.update(&self.batch.data[start..start + count]);
+            self.batch.data.truncate(start + count);
+            left -= count as u64;
+            if left > 0 {
+                self.batch.pieces.push((start + count, None));
+            }
+        }
+        let after = rustix::fs::fstat(&file).map_err(|error| failed(opener.io(path, error)))?;
+        if FileId::of(&after) != *id {
+            return Err(failed(opener.changed(path)));
+        }
+        self.end_file(hasher.finish());
+        Ok(())
+    }
+
+    fn layer_file(&mut self, file: &mut StoredReader<'_>, size: u64) -> Result<(), Stop> {
+        let mut hasher = Hasher::new();
+        let mut left = size;
+        while left > 0 {
+            let (start, room) = self.room(left)?;
+            let count = file.read(&mut self.batch.data[start..start + room])?;
+            if count == 0 {
+                return Err(file.failed(io::ErrorKind::UnexpectedEof.into()).into());
+            }
+            hasher.update(&self.batch.data[start..start + count]);
+            self.batch.data.truncate(start + count);
+            left -= count as u64;
+            if left > 0 {
+                self.batch.pieces.push((start + count, None));
+            }
+        }
+        self.end_file(hasher.finish());
+        Ok(())
+    }
+
+    fn end_file(&mut self, digest: Digest) {
+        self.batch
+            .pieces
+            .push((self.batch.data.len(), Some(digest)));
+    }
+
+    /// Makes room for up to `wanted` bytes at the end of the batch: where it starts, and how much.
+    fn room(&mut self, wanted: u64) -> Result<(usize, usize), Stop> {
+        if self.cancel.is_cancelled() {
+            return Err(CopyError::Cancelled.into());
+        }
+        let wanted = usize::try_from(wanted).unwrap_or(BUFFER).min(BUFFER);
+        // A small file is not cut for the sake of a few bytes.
+        if BUFFER - self.batch.data.len() < wanted.min(BUFFER / 8) {
+            self.send()?;
+        }
+        if self.batch.data.capacity() == 0 {
+            self.batch.data = self.empty.recv().map_err(|_| Stop::Unwanted)?;
+            self.batch.data.clear();
+            self.batch.data.reserve_exact(BUFFER);
+        }
+        let start = self.batch.data.len();
+        let room = wanted.min(BUFFER - start);
+        self.batch.data.resize(start + room, 0);
+        Ok((start, room))
+    }
+
+    fn send(&mut self) -> Result<(), Stop> {
+        if self.batch.pieces.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.full.send(Ok(batch)).map_err(|_| Stop::Unwanted)
+    }
+}
+
+/// The contents as they come. Reading gives those of the current file up to its end.
+pub(super) struct Contents {
+    filled: Receiver<Result<Batch, CopyError>>,
+    emptied: Sender<Vec<u8>>,
+    batch: Batch,
+    /// The current piece of the batch, and how far the batch has been taken.
+    piece: usize,
+    offset: usize,
+    /// Of the current file, when its end has been reached.
+    digest: Option<Digest>,
+    failed: Option<CopyError>,
+}
+
+impl Contents {
+    /// Goes to the next file, past what is left of the current one.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(super) fn next_file(&mut self) -> Result<Digest, CopyError> {
+        loop {
+            if let Some(digest) = self.digest.take() {
+                return Ok(digest);
+            }
+            self.advance()?;
+            if let Some((end, _)) = self.batch.pieces.get(self.piece) {
+                self.offset = *end;
+            }
+            self.end_piece();
+        }
+    }
+
+    /// Why reading failed, if it did.
+    pub(super) fn failure(&mut self) -> Option<CopyError> {
+        self.failed.take()
+    }
+
+    /// Sees that there is a current piece.
+    fn advance(&mut self) -> Result<(), CopyError> {
+        if self.piece < self.batch.pieces.len() {
+            return Ok(());
+        }
+        let batch = match self.filled.recv() {
+            Ok(batch) => batch?,
+            Err(_) => return Err(CopyError::Reader),
+        };
+        let old = std::mem::replace(&mut self.batch, batch);
+        if old.data.capacity() > 0 {
+            // The reader may have read all there is.
+            let _ = self.emptied.send(old.data);
+        }
+        (self.piece, self.offset) = (0, 0);
+        Ok(())
+    }
+
+    fn end_piece(&mut self) {
+        if let Some((end, digest)) = self.batch.pieces.get(self.piece)
+            && *end == self.offset
+        {
+            self.digest = *digest;
+            self.piece += 1;
+        }
+    }
+}
+
+impl Read for Contents {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.digest.is_some() || buffer.is_empty() {
+            return Ok(0);
+        }
+        if let Err(error) = self.advance() {
+            self.failed = Some(error);
+            return Err(io::Error::other("the content of a file is missing"));
+        }
+        let end = self.batch.pieces.get(self.piece).map_or(0, |piece| piece.0);
+        let data = self.batch.data.get(self.offset..end).unwrap_or_default();
+        let count = data.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&data[..count]);
+        self.offset += count;
+        self.end_piece();
+        Ok(count)
+    }
+}

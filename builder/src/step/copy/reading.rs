@@ -1,0 +1,136 @@
+//! The digests of a context's files, with as little reading as can be.
+//!
+//! Known files are not read. Where most of the bytes are unknown, the layer is made at once, and
+//! the digests fall off on the way: hashing alone first would read everything twice.
+
+use std::collections::HashSet;
+use std::time::SystemTime;
+
+use image_format::digest::Digest;
+use image_format::layout::Layer;
+
+use crate::context::Context;
+
+use super::contents::{Job, Origin, read_in_order};
+use super::maker::Maker;
+use super::source::{Content, Source, SourceFile, SourceKind};
+use super::{CopyError, Words};
+
+/// What came of reading.
+pub(super) struct Read {
+    /// What was asked for.
+    pub(super) sources: Vec<Source>,
+    /// By source and entry.
+    digests: Vec<Vec<Option<Digest>>>,
+    /// The layer, if it was made on the way.
+    pub(super) layer: Option<Layer>,
+}
+
+impl Read {
+    /// The digest of a file; that of nothing where it was not asked for.
+    pub(super) fn digest(&self, source: usize, entry: usize) -> Digest {
+        let digest = self.digests.get(source).and_then(|all| all.get(entry));
+        digest.copied().flatten().unwrap_or_else(|| Digest::of(b""))
+    }
+}
+
+/// Finds the digests of all files, and keeps those of the files that were read.
+pub(super) fn read(
+    maker: &Maker<'_>,
+    context: &Context,
+    sources: Vec<Source>,
+    words: &Words,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Read, CopyError> {
+    let seen = SystemTime::now();
+    let mut read = Read {
+        digests: sources
+            .iter()
+            .map(|source| vec![None; source.entries.len()])
+            .collect(),
+        sources,
+        layer: None,
+    };
+    let sources = &read.sources;
+    let (mut known, mut unknown) = (0, 0);
+    {
+        let digests = context.digests(maker.store);
+        for (source, entry, file) in files(sources) {
+            let Content::Context(id) = &file.content else {
+                continue;
+            };
+            match digests.as_ref().and_then(|digests| digests.get(id)) {
+                None => unknown += file.size,
+                digest => {
+                    known += file.size;
+                    read.digests[source][entry] = digest;
+                }
+            }
+        }
+    }
+    if unknown == 0 {
+        return Ok(read);
+    }
+    let mut fresh: Vec<(usize, usize)> = Vec::new();
+    let digests = &mut read.digests;
+    let mut keep = |source: usize, entry: usize, digest| {
+        let slot = &mut digests[source][entry];
+        if slot.is_none() {
+            fresh.push((source, entry));
+            *slot = Some(digest);
+        }
+    };
+    if unknown >= known {
+        let origin = Origin::Context(context);
+        read.layer = Some(maker.make(sources, origin, words, progress, &mut keep)?);
+    }
+    // What the layer did not need: files that another source's took the place of.
+    let left: Vec<_> = {
+        let digests = &read.digests;
+        files(sources)
+            .filter(|(source, entry, _)| digests[*source][*entry].is_none())
+            .collect()
+    };
+    let jobs = left.iter().map(|(source, entry, file)| Job {
+        path: sources[*source].path_of(&sources[*source].entries[*entry]),
+        file,
+    });
+    let origin = Origin::Context(context);
+    read_in_order(origin, jobs, words.span, maker.cancel, |contents| {
+        for (source, entry, _) in &left {
+            let digest = contents.next_file()?;
+            read.digests[*source][*entry] = Some(digest);
+            fresh.push((*source, *entry));
+        }
+        Ok(())
+    })?;
+    let mut digests = context.digests(maker.store);
+    if let Some(digests) = digests.as_mut() {
+        for (source, entry) in fresh {
+            let kind = &sources[source].entries[entry].kind;
+            if let (SourceKind::File(file), Some(digest)) = (kind, read.digests[source][entry])
+                && let Content::Context(id) = &file.content
+            {
+                digests.add(id, &digest, seen);
+            }
+        }
+        digests.save(maker.store)?;
+    }
+    Ok(read)
+}
+
+/// The files whose digests are needed: not the empty ones, and of a file with several names the
+/// first.
+fn files(sources: &[Source]) -> impl Iterator<Item = (usize, usize, &SourceFile)> {
+    sources.iter().enumerate().flat_map(|(number, source)| {
+        let mut inodes = HashSet::new();
+        let entries = source.entries.iter().enumerate();
+        entries.filter_map(move |(place, entry)| match &entry.kind {
+            SourceKind::File(file) if file.size > 0 => {
+                let first = file.inode.is_none_or(|inode| inodes.insert(inode));
+                first.then_some((number, place, file))
+            }
+            _ => None,
+        })
+    })
+}

@@ -1,0 +1,122 @@
+//! What a copy copies: entries of the context or of a root file system, in one form.
+
+use image_format::layer::tree::Place;
+use image_format::layer::{Meta, Timestamp};
+
+use crate::cache::files::FileId;
+use crate::context::{Found, FoundKind, Match};
+
+/// One thing that a source names, and what is in it.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its path as the instruction names it, wildcards filled in.
+    pub(super) name: Vec<u8>,
+    /// Its path where it lies, symbolic links followed.
+    pub(super) at: Vec<u8>,
+    /// Itself, and what is in it, sorted as in a layer.
+    pub(super) entries: Vec<SourceEntry>,
+}
+
+/// An entry to be copied.
+#[derive(Debug)]
+pub(super) struct SourceEntry {
+    /// Its path below the source; empty for the source itself.
+    pub(super) below: Vec<u8>,
+    /// What it is.
+    pub(super) kind: SourceKind,
+    /// Its metadata.
+    pub(super) meta: Meta,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug)]
+pub(super) enum SourceKind {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File(SourceFile),
+    /// A symbolic link.
+    Symlink(Vec<u8>),
+    /// A character device.
+    Char(u32, u32),
+    /// A block device.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// A regular file to be copied.
+#[derive(Clone, Debug)]
+pub(super) struct SourceFile {
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// Where its content is.
+    pub(super) content: Content,
+    /// For a file with several names: two that have the same are one.
+    pub(super) inode: Option<(u64, u64)>,
+}
+
+/// Where the content of a file is.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// In the context, in this state.
+    Context(FileId),
+    /// In a layer.
+    Layer(Place),
+}
+
+impl Source {
+    /// What was found in the context. Owners and times of the machine mean nothing in an image:
+    /// all is root's and as old as the epoch. Nor do its extended attributes.
+    pub(super) fn of_context(found: Match, epoch: Timestamp) -> Self {
+        Self {
+            name: found.name,
+            at: found.at,
+            entries: found
+                .entries
+                .into_iter()
+                .map(|entry| SourceEntry::of_context(entry, epoch))
+                .collect(),
+        }
+    }
+
+    /// The path of one of its entries, where it lies.
+    pub(super) fn path_of(&self, entry: &SourceEntry) -> Vec<u8> {
+        join(&self.at, &entry.below)
+    }
+}
+
+impl SourceEntry {
+    fn of_context(found: Found, epoch: Timestamp) -> Self {
+        let kind = match found.kind {
+            FoundKind::Dir => SourceKind::Dir,
+            FoundKind::File { id, linked } => SourceKind::File(SourceFile {
+                size: id.size,
+                content: Content::Context(id),
+                inode: linked.then_some((id.dev, id.ino)),
+            }),
+            FoundKind::Symlink(target) => SourceKind::Symlink(target),
+            FoundKind::Char(major, minor) => SourceKind::Char(major, minor),
+            FoundKind::Block(major, minor) => SourceKind::Block(major, minor),
+            FoundKind::Fifo => SourceKind::Fifo,
+        };
+        Self {
+            below: found.below,
+            kind,
+            meta: Meta {
+                mode: found.mode,
+                mtime: epoch,
+                ..Meta::default()
+            },
+        }
+    }
+}
+
+/// A path and what is below it, either possibly empty.
+pub(super) fn join(path: &[u8], below: &[u8]) -> Vec<u8> {
+    match (path, below) {
+        ([], below) => below.to_vec(),
+        (path, []) => path.to_vec(),
+        (path, below) => [path, b"/", below].concat(),
+    }
+}

@@ -1,0 +1,213 @@
+//! `RUN`: a command, run on the stage's root file system, whose changes are the layer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use image_format::digest::Digest;
+use image_format::layout::{Layer, Store};
+use image_format::snapshot::{SnapshotError, Snapshotter};
+
+use super::config::{clean, command_args};
+use super::log::Log;
+use crate::cache::key::Reads;
+use crate::cancel::Cancel;
+use crate::dockerfile::ast::Run;
+use crate::executor::{Executor, ExecutorError, RunStep};
+use crate::plan::Globals;
+use crate::progress::Output;
+use crate::request::RunNetwork;
+use crate::stage::StageState;
+
+/// The build argument, and the variable of commands, that says how new a file may be.
+pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Arguments that need no `ARG`, and that change neither key nor history: they say where the
+/// network is, not what is got from it.
+const PROXIES: [&str; 10] = [
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "ftp_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Why a command's layer could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The build was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The command says that it failed, or a signal killed it.
+    #[error("the command ended with exit code {code}")]
+    Exit {
+        /// Its exit code; 128 and the signal's number where a signal killed it.
+        code: u8,
+        /// The last lines that it wrote.
+        last_lines: Vec<String>,
+        /// The file that has all of them; none where it wrote nothing.
+        log: Option<PathBuf>,
+    },
+    /// The layers it was to run on cannot be unpacked.
+    #[error("cannot unpack the layers below")]
+    Unpack(#[source] Box<SnapshotError>),
+    /// It could not be run.
+    #[error(transparent)]
+    Executor(ExecutorError),
+    /// What it changed cannot become a layer.
+    #[error("cannot make a layer of what the command wrote")]
+    Layer(#[source] Box<SnapshotError>),
+}
+
+impl RunError {
+    /// What to do, where something better than the obvious is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Executor(ExecutorError::NoNamespace(error)) => return error.hint(),
+            Self::Exit { code: 127, .. } => {
+                "127 is a shell's word for a program that is not there: install it in a step before"
+            }
+            Self::Exit { code: 126, .. } => {
+                "126 is a shell's word for a file that cannot be executed: look at its mode and its first line"
+            }
+            Self::Exit { code: 137, .. } => {
+                "137 is SIGKILL: most often the machine, or its control group, is out of memory"
+            }
+            Self::Executor(ExecutorError::Program {
+                code: 127, program, ..
+            }) if program == "/bin/sh" => {
+                "the image has no shell: use the exec form, RUN [\"program\", \"argument\"], or another base"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// A command, ready for key and work.
+pub(crate) struct PlannedRun {
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    proxies: BTreeMap<String, String>,
+    user: String,
+    workdir: String,
+    network: RunNetwork,
+}
+
+impl PlannedRun {
+    /// What `RUN` means on this stage.
+    pub(crate) fn new(
+        state: &StageState,
+        run: &Run,
+        globals: &Globals,
+        epoch: i64,
+        network: RunNetwork,
+    ) -> Self {
+        let mut env = state.env().clone();
+        env.entry(EPOCH.to_owned())
+            .or_insert_with(|| epoch.to_string());
+        let proxies = PROXIES.iter().filter_map(|name| {
+            let value = globals.given(name)?;
+            (!env.contains_key(*name)).then(|| ((*name).to_owned(), value.to_owned()))
+        });
+        Self {
+            args: command_args(state, &run.command),
+            proxies: proxies.collect(),
+            env,
+            user: state.config.config.user.clone(),
+            workdir: clean(state.workdir()),
+            network,
+        }
+    }
+
+    /// Whether this build argument is taken without `ARG`.
+    pub(crate) fn is_predefined(name: &str) -> bool {
+        name == EPOCH || PROXIES.contains(&name)
+    }
+
+    /// As the image's history has it.
+    pub(crate) fn created_by(&self, state: &StageState) -> String {
+        let args = state.args();
+        let mut words = vec!["RUN".to_owned()];
+        if args.len() > 0 {
+            words.push(format!("|{}", args.len()));
+            words.extend(args.map(|(name, value)| format!("{name}={value}")));
+        }
+        words.extend(self.args.iter().cloned());
+        words.push("# buildkit".to_owned());
+        words.join(" ")
+    }
+
+    /// What it depends on.
+    pub(crate) fn reads(&self) -> Reads {
+        Reads::Run {
+            args: self.args.clone(),
+            env: self.env.clone(),
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            network: self.network,
+        }
+    }
+
+    /// Runs it, and makes its layer; `None` where it changed nothing. What is left of a command
+    /// that failed is its log, under the name of the step's key.
+    pub(crate) fn run(
+        self,
+        on: &Place<'_>,
+        state: &StageState,
+        key: &Digest,
+        output: &mut dyn FnMut(Output, &[u8]),
+    ) -> Result<Option<Layer>, RunError> {
+        let unpack = |error| RunError::Unpack(Box::new(error));
+        on.executor.ready().map_err(RunError::Executor)?;
+        on.snapshotter.ensure(&state.stack()).map_err(unpack)?;
+        let prepared = on.snapshotter.prepare(state.diff_ids()).map_err(unpack)?;
+        if on.cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        let env = self.env.iter().chain(&self.proxies);
+        let step = RunStep {
+            root: prepared.mount().clone(),
+            args: self.args,
+            env: env.map(|(name, value)| format!("{name}={value}")).collect(),
+            cwd: self.workdir,
+            user: self.user,
+            network: self.network,
+        };
+        let mut log = Log::new(prepared.dir());
+        let ran = on.executor.run(&step, on.cancel, &mut |stream, bytes| {
+            log.write(bytes);
+            output(stream, bytes);
+        });
+        let ran = ran.map_err(|error| match error {
+            ExecutorError::Cancelled => RunError::Cancelled,
+            error => RunError::Executor(error),
+        })?;
+        if ran.code != 0 {
+            return Err(RunError::Exit {
+                code: ran.code,
+                last_lines: log.last_lines(),
+                log: log.keep(on.store, key),
+            });
+        }
+        let committed = on
+            .snapshotter
+            .commit(prepared, on.epoch, &ran.mount_targets);
+        let committed = committed.map_err(|error| RunError::Layer(Box::new(error)))?;
+        Ok(committed.layer)
+    }
+}
+
+/// Where commands run.
+pub(crate) struct Place<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) snapshotter: &'a dyn Snapshotter,
+    pub(crate) executor: &'a dyn Executor,
+    /// The newest time a file may have, in seconds since 1970.
+    pub(crate) epoch: i64,
+    pub(crate) cancel: &'a Cancel,
+}

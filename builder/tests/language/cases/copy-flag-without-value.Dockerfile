@@ -1,0 +1,2 @@
+FROM scratch
+COPY --chmod 755 a b

@@ -1,0 +1,3 @@
+FROM scratch
+ARG v
+COPY --chmod=1 --from=$v /x /y

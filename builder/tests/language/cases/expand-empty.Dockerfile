@@ -1,0 +1,3 @@
+FROM scratch
+ENV V=
+LABEL a=b c=${V:?}

@@ -1,0 +1,3 @@
+FROM scratch
+ENV a=x
+LABEL b=z${a^^}

@@ -1,0 +1,3 @@
+FROM scratch
+ENV p=http
+EXPOSE $p

@@ -1,0 +1,4 @@
+FROM a AS One
+FROM one as two
+FROM "debian":12
+FROM two

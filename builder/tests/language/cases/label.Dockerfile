@@ -1,0 +1,3 @@
+FROM scratch
+LABEL a.b="c d" "e f"=g
+LABEL old style here

@@ -1,0 +1,2 @@
+# only this
+ARG a=1

@@ -1,0 +1,161 @@
+//! A root file system that comes as a tar, from anybody and in any order, as a layer.
+//!
+//! ```text
+//! tar ── spool ──► plain file ── index ──► path → where its entry starts ── in order ──► layer
+//! ```
+//!
+//! Nothing is unpacked, so that it takes no privileges and is the same for every user: the entries
+//! are found first, then written in a layer's order by going to each where it lies. What the tar
+//! says twice counts as the later one says, as if it had been unpacked.
+
+mod index;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use crate::layer::compression::decompress;
+use crate::layer::{Kind, LayerReader, LayerWriter, ReadError, Timestamp, WriteError, whiteout};
+use crate::layout::{Layer, Store, StoreError};
+use index::{Index, Place};
+
+/// Headers are read in pieces of this many bytes; contents go past the buffer.
+const HEADER_BUFFER: usize = 8 << 10;
+
+/// Why a root file system cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The tar is malformed or hostile.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The layer cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive itself, or the copy of it beside the store.
+    #[error("cannot {action} the archive")]
+    Io {
+        /// What was tried, as in `read`.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A compression that images do not come in.
+    #[error("the archive is compressed with {0}; gzip, zstd and plain tar can be read")]
+    Compression(&'static str),
+    /// Not a single entry.
+    #[error("the archive is empty")]
+    Empty,
+    /// An entry lies below something that is no directory.
+    #[error("{name}: {parent} above it is not a directory")]
+    NotADirectory {
+        /// The entry.
+        name: String,
+        /// What is above it.
+        parent: String,
+    },
+    /// Symbolic links above an entry lead out of the image, or in a circle.
+    #[error("{name}: the symbolic links above it lead nowhere")]
+    Links {
+        /// The entry.
+        name: String,
+    },
+    /// The target of a hard link is not in the archive before it, or is a directory.
+    #[error("{name}: a hard link to {target}, which is no file before it in the archive")]
+    LinkTarget {
+        /// The link.
+        name: String,
+        /// Its target.
+        target: String,
+    },
+}
+
+fn io_error(action: &'static str) -> impl FnOnce(io::Error) -> ImportError {
+    move |source| ImportError::Io { action, source }
+}
+
+/// Puts the root file system in `archive` into the store as one layer: a tar, plain, in gzip or in
+/// zstd, in a file or a pipe. The layer is not yet durable.
+///
+/// # Errors
+/// When the archive is malformed, compressed in another way, empty, or holds what no layer can
+/// hold; or when the store fails.
+pub fn import(store: &Store, archive: File, epoch: Timestamp) -> Result<Layer, ImportError> {
+    let mut tar = plain(store, archive)?;
+    let index = index_of(&mut tar)?;
+    if index.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    let mut layer = LayerWriter::new(store.blob_writer()?, epoch);
+    for place in index.places() {
+        append(&mut layer, &tar, place)?;
+    }
+    let (diff_id, size) = layer.finish()?.finish()?;
+    Ok(Layer { diff_id, size })
+}
+
+fn index_of(tar: &mut File) -> Result<Index, ImportError> {
+    let mut index = Index::default();
+    let mut reader = LayerReader::new(BufReader::with_capacity(256 << 10, tar));
+    while let Some(entry) = reader.next_entry()? {
+        index.add(entry, reader.header_offset())?;
+    }
+    Ok(index)
+}
+
+fn append<W: io::Write>(
+    layer: &mut LayerWriter<W>,
+    mut tar: &File,
+    place: Place,
+) -> Result<(), ImportError> {
+    tar.seek(SeekFrom::Start(place.offset))
+        .map_err(io_error("read"))?;
+    let mut reader = LayerReader::new(BufReader::with_capacity(HEADER_BUFFER, tar));
+    // It was there a moment ago: an archive that somebody changes meanwhile ends here.
+    let mut entry = reader.next_entry()?.ok_or(ImportError::Empty)?;
+    entry.path = place.path;
+    if let Some(first) = place.link_to {
+        entry.kind = Kind::Hardlink(first);
+    }
+    entry
+        .meta
+        .xattrs
+        .retain(|name, _| whiteout::is_carried(name));
+    Ok(layer.append(&entry, reader)?)
+}
+
+/// The archive as a plain tar that can be read twice: itself, or a copy beside the store.
+fn plain(store: &Store, mut archive: File) -> Result<File, ImportError> {
+    let is_file = archive.metadata().map_err(io_error("read"))?.is_file();
+    let at_start = is_file && archive.stream_position().map_err(io_error("read"))? == 0;
+    let mut start = Vec::new();
+    Read::by_ref(&mut archive)
+        .take(6)
+        .read_to_end(&mut start)
+        .map_err(io_error("read"))?;
+    let compressed = match start.as_slice() {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => true,
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => return Err(ImportError::Compression("xz")),
+        [b'B', b'Z', b'h', ..] => return Err(ImportError::Compression("bzip2")),
+        [b'L', b'Z', b'I', b'P', ..] => return Err(ImportError::Compression("lzip")),
+        [0x04, 0x22, 0x4d, 0x18, ..] => return Err(ImportError::Compression("lz4")),
+        [0x1f, 0x9d, ..] => return Err(ImportError::Compression("compress")),
+        [b'P', b'K', 3, 4, ..] => return Err(ImportError::Compression("zip")),
+        _ => false,
+    };
+    if at_start && !compressed {
+        archive.rewind().map_err(io_error("read"))?;
+        return Ok(archive);
+    }
+    let whole = io::Cursor::new(start).chain(archive);
+    let mut tar = decompress(whole).map_err(io_error("read"))?;
+    let dir = store.tmp_dir()?;
+    let mut copy = tempfile::tempfile_in(dir.path()).map_err(io_error("copy"))?;
+    io::copy(&mut tar, &mut copy).map_err(io_error("copy"))?;
+    copy.rewind().map_err(io_error("copy"))?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests;

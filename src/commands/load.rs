@@ -1,0 +1,58 @@
+//! `mkimg load`.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use image_format::archive::{self, Loaded, Source};
+
+use crate::cli::Globals;
+use crate::error::Error;
+use crate::output;
+
+/// Flags of `mkimg load`.
+#[derive(Args)]
+pub struct LoadArgs {
+    /// Where to read from: an archive of `docker save` or an OCI image layout, as a tar (plain, gzip or
+    /// zstd) or a directory [default: standard input]
+    #[arg(short, long, value_name = "FILE|DIR")]
+    input: Option<PathBuf>,
+    /// Print nothing
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Loads images and their names.
+pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
+    let source = match &args.input {
+        Some(path) if path.is_dir() => Source::Directory(path.clone()),
+        Some(path) => Source::Archive(Box::new(super::open(path)?)),
+        None => Source::Archive(Box::new(stdin()?)),
+    };
+    let store = globals.open_store()?;
+    let loaded = archive::load(&store, source)?;
+    if args.quiet {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for Loaded { descriptor, names } in loaded {
+        for name in &names {
+            output::line(format_args!("Loaded image: {}", name.familiar()))?;
+        }
+        if names.is_empty() {
+            // Of an index for other machines there is no ID to show.
+            let id = store
+                .image(&descriptor)
+                .map_or(descriptor.digest, |image| image.id());
+            output::line(format_args!("Loaded image ID: {id}"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stdin() -> Result<File, Error> {
+    super::stdin().and_then(|file| match rustix::termios::isatty(&file) {
+        true => Err(Error::TerminalInput),
+        false => Ok(file),
+    })
+}

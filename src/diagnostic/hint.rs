@@ -1,0 +1,111 @@
+//! What the user can do about an error.
+
+use std::io;
+
+use image_format::archive::ArchiveError;
+use image_format::import::ImportError;
+use image_format::layout::{NotAnImage, StoreError};
+use image_format::reference::ReferenceError;
+
+use runner::container::NetworkMode;
+
+use crate::error::Error;
+
+/// What to do, where something better than the obvious is known.
+pub fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::NoStoreRoot => Some("say where with --root DIR".into()),
+        Error::Store(error) | Error::Archive(ArchiveError::Store(error)) => store(error),
+        Error::Damaged { .. } => Some("remove the image and build, load or import it again".into()),
+        Error::Archive(ArchiveError::NoImages) => {
+            Some("a root file system becomes an image with: mkimg import".into())
+        }
+        Error::Import { source, .. } => import(source),
+        Error::Closure(error) => error.hint(),
+        Error::Userns(error) => error.hint(),
+        Error::Container(error) => error.hint(),
+        Error::Listen(error) => error.hint().map(Into::into),
+        Error::NotATerminal => {
+            Some("leave -t out where the input comes from a pipe or a file".into())
+        }
+        Error::NothingToPublish(NetworkMode::Host) => {
+            Some("what listens in the container is on the host already: leave -p out".into())
+        }
+        Error::TerminalInput => Some("name the file, or redirect standard input".into()),
+        Error::TerminalOutput => Some("name a file with -o, or redirect standard output".into()),
+        Error::Name { name, source } => lower_case(name, source),
+        Error::DigestAsTag(_) => Some("name it NAME:TAG".into()),
+        Error::ImageInUse { .. } => {
+            Some("remove the containers with mkimg rm, or only the image's name with -f".into())
+        }
+        Error::SeveralNames { .. } => {
+            Some("remove one of the names, or the image with all of them with -f".into())
+        }
+        Error::NoContext { nearest, .. } | Error::NoDockerfile { nearest, .. } => nearest
+            .as_ref()
+            .map(|nearest| format!("did you mean {nearest:?}?"))
+            .or_else(|| Some("say which file it is with -f FILE".to_owned()))
+            .filter(|_| !matches!(error, Error::NoContext { nearest: None, .. })),
+        Error::RemoteContext(_) => Some("fetch it, and build from the directory".into()),
+        Error::StandardInput(_) => Some("write it to a file, and name that".into()),
+        Error::BuildArg(_) => Some("NAME=VALUE, or NAME for the value it has here".into()),
+        Error::NoTerminal => Some("--progress plain prints lines".into()),
+        Error::File { source, .. } if is_full(source) => Some(FULL.into()),
+        _ => None,
+    }
+}
+
+const FULL: &str = "make room on the disk; mkimg rmi removes images that are no longer needed";
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Io { source, .. } if is_full(source) => Some(FULL.into()),
+        StoreError::NoImage {
+            nearest: Some(nearest),
+            ..
+        } => Some(format!("did you mean {nearest:?}?")),
+        StoreError::NoImage { .. } => Some("mkimg images lists those that are there".into()),
+        StoreError::Ambiguous(_) => Some("give more digits, or a name".into()),
+        StoreError::NewerVersion { .. } => {
+            Some("use a newer mkimg, or another store with --root DIR".into())
+        }
+        StoreError::ForeignOwner { .. } | StoreError::NotAStore(_) => {
+            Some("use another directory with --root DIR".into())
+        }
+        StoreError::Corrupt { .. } | StoreError::Missing(_) | StoreError::Size { .. } => {
+            Some("mkimg verify lists all that is damaged in the store".into())
+        }
+        StoreError::NotAnImage {
+            reason: NotAnImage::Platform(_),
+            ..
+        } => Some("get the image for this machine's platform".into()),
+        _ => None,
+    }
+}
+
+fn import(error: &ImportError) -> Option<String> {
+    match error {
+        ImportError::Compression("xz") => Some("xz -dc FILE | mkimg import - NAME".into()),
+        ImportError::Compression("bzip2") => Some("bzip2 -dc FILE | mkimg import - NAME".into()),
+        ImportError::Compression(_) => Some("unpack it, and import the tar or directory".into()),
+        ImportError::Io { source, .. } if is_full(source) => Some(FULL.into()),
+        ImportError::Store(error) => store(error),
+        _ => None,
+    }
+}
+
+fn lower_case(name: &str, error: &ReferenceError) -> Option<String> {
+    match error {
+        ReferenceError::Repository(part) if part.chars().any(|c| c.is_ascii_uppercase()) => {
+            Some(format!("did you mean {:?}?", name.to_ascii_lowercase()))
+        }
+        _ => None,
+    }
+}
