@@ -12,7 +12,6 @@
 //! ```
 
 pub mod apply;
-mod behind;
 pub mod compression;
 pub mod diff;
 pub(crate) mod entry;
@@ -26,7 +25,6 @@ pub mod tree;
 pub mod whiteout;
 pub mod write;
 
-pub use behind::write_behind;
 pub use entry::{Entry, Kind, Meta, Timestamp};
 pub use read::{LayerReader, ReadError};
 pub use write::{LayerWriter, WriteError};
