@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::rootdir::RootDir;
+use super::rootdir::RootDir;
 
 /// Advisory cases that are answered otherwise, and how.
 const OTHERWISE: [(u64, &str); 1] = [
