@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::*;
 use super::rootdir::RootDir;
+use super::*;
 
 /// Advisory cases that are answered otherwise, and how.
 const OTHERWISE: [(u64, &str); 1] = [
