@@ -16,6 +16,7 @@
 //! Source: OCI image specification, `image-layout.md`.
 
 mod blob;
+mod fill;
 mod garbage;
 mod image;
 mod index;
