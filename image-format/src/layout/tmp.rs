@@ -92,6 +92,13 @@ impl Drop for TmpDir {
 }
 
 impl Store {
+    /// The directory of what this process has not yet published: who ends without dropping the store
+    /// removes it.
+    #[must_use]
+    pub fn unfinished(&self) -> &Path {
+        self.0.tmp.path()
+    }
+
     /// A new, empty directory on the store's file system.
     ///
     /// # Errors
