@@ -102,3 +102,73 @@ fn an_archive_that_leads_out_touches_nothing() {
         .collect();
     assert!(rest.is_empty(), "{rest:?}");
 }
+
+#[test]
+fn changes_are_instructions_of_a_dockerfile() {
+    let env = Env::new(User::Own);
+    env.write("root.tar", support::base::files(&[("a", "1")]));
+    let changes = [
+        "ENV A=1 B=\"x y\"",
+        "env A=$B",
+        "CMD [\"sh\", \"-c\"]",
+        "ENTRYPOINT run it",
+        "EXPOSE 80 53/udp",
+        "LABEL a=b",
+        "USER app:1",
+        "WORKDIR /srv",
+        "WORKDIR data",
+    ];
+    let flags = changes.iter().flat_map(|change| ["-c", change]);
+    env.mkimg(["import", "root.tar", "a"].into_iter().chain(flags))
+        .success();
+    assert_eq!(
+        inspect(&env, "a")["Config"],
+        serde_json::json!({
+            "Cmd": ["sh", "-c"],
+            "Entrypoint": ["/bin/sh", "-c", "run it"],
+            "Env": ["A=x y", "B=x y"],
+            "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
+            "Labels": {"a": "b"},
+            "User": "app:1",
+            "WorkingDir": "/srv/data",
+        })
+    );
+    let wrong = |change: &str| env.mkimg(["import", "-c", change, "root.tar"]).exits(1);
+    wrong("CDM x").says(["--change:1:1", "1 | CDM x", "^^^", "CMD"]);
+    wrong("RUN x").says(["RUN", "cannot be a change"]);
+    wrong("FROM x").says(["FROM", "cannot be a change"]);
+    wrong("VOLUME /x").says(["VOLUME", "not supported yet"]);
+    wrong("EXPOSE 99999").says(["--change:1:8", "99999"]);
+}
+
+#[test]
+fn a_directory_belongs_to_root_in_the_image() {
+    let mut ids = Vec::new();
+    for &user in User::with_ids() {
+        let env = Env::new(user);
+        env.write("root/etc/name", "x");
+        ids.push(
+            env.mkimg(["import", "root", "a"])
+                .success()
+                .line()
+                .to_owned(),
+        );
+        let layers = inspect(&env, "a")["RootFS"]["Layers"].take();
+        let layer = &layers[0].as_str().unwrap()["sha256:".len()..];
+        let layer = std::fs::File::open(env.store().join("blobs/sha256").join(layer));
+        let mut archive = tar::Archive::new(layer.unwrap());
+        for entry in archive.entries().unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.header().uid().unwrap(), 0, "{user:?}");
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    if support::is_root() {
+        let env = Env::new(User::Lone);
+        env.write("root/etc/name", "x");
+        env.mkimg(["import", "root", "a"])
+            .exits(1)
+            .says(["mkimg-lone", "usermod"]);
+    }
+}

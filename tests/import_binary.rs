@@ -1,5 +1,7 @@
 //! `mkimg import --binary`, from outside.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use support::{Env, User};

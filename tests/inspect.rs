@@ -42,7 +42,7 @@ fn those_that_are_there_are_shown_and_the_others_named() {
         .exits(1)
         .says([
             "no image \"debain:12\"",
-            "did you mean debian:12?",
+            "did you mean \"debian:12\"?",
             "no image \"nothing/like/it\"",
         ]);
     assert_eq!(ran.json().as_array().unwrap().len(), 1);

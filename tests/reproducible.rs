@@ -1,5 +1,7 @@
 //! The same digest everywhere.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use support::{Env, User, run};

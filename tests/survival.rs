@@ -1,5 +1,7 @@
 //! What happens to a store when processes are killed, disks are full, or many come at once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::path::Path;

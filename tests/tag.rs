@@ -25,7 +25,7 @@ fn refuses_what_is_no_name() {
     let env = Env::new(User::Own);
     let id = env.import_files("a", &[("a", "1")]);
     let wrong = |name: &str| env.mkimg(["tag", "a", name]).exits(1);
-    wrong("Upper").says(["\"Upper\"", "did you mean upper?"]);
+    wrong("Upper").says(["\"Upper\"", "did you mean \"upper\"?"]);
     wrong(&format!("x@{id}")).says(["digest"]);
     wrong(&id[7..]).says(["image ID"]);
     wrong("x:").says(["tag"]);

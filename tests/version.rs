@@ -51,3 +51,26 @@ fn wrong_usage_exits_with_2() {
         .says(["--nonsense"]);
     env.mkimg([""; 0]).exits(2).says(["Usage: mkimg"]);
 }
+
+#[test]
+fn help_lists_the_commands() {
+    let env = Env::new(User::Own);
+    let help = env.mkimg(["--help"]).success();
+    let listed = help.out().split("Commands:\n").nth(1).unwrap();
+    let listed = listed.split("\n\n").next().unwrap();
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    for name in [
+        "build", "images", "inspect", "history", "tag", "rmi", "import", "load", "save", "verify",
+        "version",
+    ] {
+        assert!(names.contains(&name), "{name} is missing: {help}");
+        let own = env.mkimg([name, "--help"]).success();
+        assert!(own.out().contains(&format!("Usage: mkimg {name}")), "{own}");
+    }
+    assert_eq!(env.mkimg(["-h"]).success().out(), help.out());
+    let short = env.mkimg(["--version"]).success();
+    assert_eq!(short.line(), format!("mkimg {}", env!("CARGO_PKG_VERSION")));
+}

@@ -37,7 +37,7 @@ pub enum BuildError {
         /// Where it is named.
         span: Span,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The base has instructions for the images on it, which mkimg does not follow yet.
     #[error("the image {name:?} has ONBUILD instructions, which are not supported yet")]
@@ -64,7 +64,7 @@ pub enum BuildError {
         /// Where it is written.
         span: Span,
         /// Why.
-        source: CopyError,
+        source: Box<CopyError>,
     },
     /// A `RUN` failed.
     #[error("RUN failed")]
@@ -93,7 +93,7 @@ impl BuildError {
             source => Self::Copy {
                 instruction,
                 span,
-                source,
+                source: Box::new(source),
             },
         }
     }

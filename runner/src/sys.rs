@@ -101,19 +101,33 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
 
 /// Gives every signal its default effect and blocks none, as a program expects at its start.
 pub fn reset_signals() {
-    // SAFETY: an all-zero sigaction is a valid one: SIG_DFL, no flags, an empty mask.
-    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    /// The kernel's own sigaction is no larger: handler, flags, restorer, one word of mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_SIZE: usize = 8;
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: no handler of ours is needed again. Signals that cannot be changed (SIGKILL,
-        // those the C library keeps) answer EINVAL, which changes nothing.
-        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+        // SAFETY: all zeroes are SIG_DFL, no flags, an empty mask, and no handler of ours is
+        // needed again. The C library is passed by, because it keeps two signals to itself, which
+        // may have been inherited ignored. SIGKILL and SIGSTOP answer EINVAL, which changes nothing.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                MASK_SIZE,
+            )
+        };
     }
-    // SAFETY: the set is initialised by sigemptyset before it is read.
+    // SAFETY: the set, one word long, is only read.
     unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            DEFAULT.as_ptr(),
+            std::ptr::null_mut::<u64>(),
+            MASK_SIZE,
+        )
+    };
 }
 
 /// Leaves the session keyring for a new, empty one: keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`.

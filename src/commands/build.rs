@@ -2,6 +2,7 @@
 
 mod input;
 mod nowhere;
+mod on_demand;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,7 +16,6 @@ use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::reference::Reference;
-use image_format::snapshot;
 use runner::userns::{self, Rung, UsernsError};
 
 use crate::cli::Globals;
@@ -25,6 +25,7 @@ use crate::output;
 use crate::progress::{Display, Mode};
 use crate::signals;
 use nowhere::Nowhere;
+use on_demand::OnDemand;
 
 /// Flags of `mkimg build`.
 #[derive(Args)]
@@ -105,7 +106,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
     };
-    let built = match (build(&request, rung, &display)?, interrupt.signal()) {
+    let built = match (build(&request, rung, &display), interrupt.signal()) {
         (Ok(built), _) => built,
         (Err(BuildError::Cancelled), Some(signal)) => {
             display.finish();
@@ -143,25 +144,25 @@ fn build(
     request: &BuildRequest,
     rung: Result<Rung, UsernsError>,
     display: &Display,
-) -> Result<Result<Built, BuildError>, Error> {
-    let snapshotter = snapshot::detect(&request.store, None)?;
+) -> Result<Built, BuildError> {
     let executor: Box<dyn Executor> = match rung {
-        Ok(rung) => {
-            display.note(match rung {
-                Rung::Root => "sandbox: root",
-                Rung::Subordinate => "sandbox: user namespace with subordinate ids",
-            });
+        Ok(Rung::Root) => {
+            display.note("sandbox: root");
+            Box::new(SandboxExecutor)
+        }
+        Ok(Rung::Subordinate) => {
+            display.note("sandbox: user namespace with subordinate ids");
             Box::new(SandboxExecutor)
         }
         Err(error) => {
-            display.note("sandbox: none, commands cannot be run");
+            display.note("sandbox: none, no command can be run");
             Box::new(Nowhere(Arc::new(error)))
         }
     };
     let backend = Backend {
-        snapshotter: snapshotter.as_ref(),
+        snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
     };
-    Ok(builder::build(request, backend))
+    builder::build(request, backend)
 }

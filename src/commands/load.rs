@@ -18,6 +18,9 @@ pub struct LoadArgs {
     /// zstd) or a directory [default: standard input]
     #[arg(short, long, value_name = "FILE|DIR")]
     input: Option<PathBuf>,
+    /// Print nothing
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Loads images and their names.
@@ -28,7 +31,11 @@ pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
         None => Source::Archive(Box::new(stdin()?)),
     };
     let store = globals.open_store()?;
-    for Loaded { descriptor, names } in archive::load(&store, source)? {
+    let loaded = archive::load(&store, source)?;
+    if args.quiet {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for Loaded { descriptor, names } in loaded {
         for name in &names {
             output::line(format_args!("Loaded image: {}", name.familiar()))?;
         }

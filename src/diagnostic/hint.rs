@@ -43,7 +43,7 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         Error::NoContext { nearest, .. } | Error::NoDockerfile { nearest, .. } => nearest
             .as_ref()
-            .map(|nearest| format!("did you mean {}?", nearest.display()))
+            .map(|nearest| format!("did you mean {nearest:?}?"))
             .or_else(|| Some("say which file it is with -f FILE".to_owned()))
             .filter(|_| !matches!(error, Error::NoContext { nearest: None, .. })),
         Error::RemoteContext(_) => Some("fetch it, and build from the directory".into()),
@@ -70,7 +70,7 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::NoImage {
             nearest: Some(nearest),
             ..
-        } => Some(format!("did you mean {nearest}?")),
+        } => Some(format!("did you mean {nearest:?}?")),
         StoreError::NoImage { .. } => Some("mkimg images lists those that are there".into()),
         StoreError::Ambiguous(_) => Some("give more digits, or a name".into()),
         StoreError::NewerVersion { .. } => {
@@ -104,7 +104,7 @@ fn import(error: &ImportError) -> Option<String> {
 fn lower_case(name: &str, error: &ReferenceError) -> Option<String> {
     match error {
         ReferenceError::Repository(part) if part.chars().any(|c| c.is_ascii_uppercase()) => {
-            Some(format!("did you mean {}?", name.to_ascii_lowercase()))
+            Some(format!("did you mean {:?}?", name.to_ascii_lowercase()))
         }
         _ => None,
     }

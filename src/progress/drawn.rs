@@ -2,6 +2,7 @@
 //! step that has ended is one line above.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,12 +61,14 @@ impl Drawn {
         let state = self.state.into_inner();
         let running = state.unwrap_or_else(PoisonError::into_inner).running;
         running.into_values().for_each(Running::clear);
-        // What a terminal that is gone does not take, nobody sees.
         let _ = self.multi.clear();
     }
 
+    /// A line that stays. Not by the library's own means, which fill it with blanks in place of ending it.
     fn print(&self, line: &str) {
-        let _ = self.multi.println(line);
+        // What a terminal that is gone does not take, nobody sees.
+        let write = || writeln!(std::io::stderr().lock(), "{line}");
+        let _ = self.multi.suspend(write);
     }
 
     /// Takes an event.

@@ -1,7 +1,7 @@
 //! The digests of the files of a context, so that unchanged ones are not read again.
 //!
 //! A file is known by device, inode, size and the times of its last change. One file of the cache
-//! holds them for one context directory: [`MAGIC`], records sorted by device and inode, and the
+//! holds them for one context directory: `MAGIC`, records sorted by device and inode, and the
 //! digest of all before it, so that a torn file is none.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,9 @@
 //! Records of steps: key, parts and layer.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use image_format::config::chain_id;
 use image_format::digest::Digest;
@@ -13,8 +16,12 @@ use super::{CacheError, publish, read};
 const STEPS: &str = "steps";
 /// A record lists the files of a context: this many bytes are millions of them.
 const LARGEST: u64 = 1 << 30;
+/// The most bytes of all the rest: arguments and environment.
+const LONGEST_LINE: u64 = 64 << 20;
 
 /// What a step did, and all that it depended on.
+///
+/// It is stored as two lines, the files alone in the second: a cached build reads the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The layer it made; none where it changed nothing.
@@ -24,7 +31,7 @@ pub struct Record {
     /// What it depended on.
     pub parts: Parts,
     /// The files it read from the context, sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip)]
     pub files: Vec<FilePart>,
 }
 
@@ -37,25 +44,16 @@ pub struct StoredLayer {
     pub size: u64,
 }
 
-/// The part of a record that a cached build needs: a copy's list of files is skipped over.
-#[derive(Deserialize)]
-struct Outcome {
-    layer: Option<StoredLayer>,
-}
-
 /// The layer that the step with this key made, `Some(None)` if it is known to make none. A record
 /// that does not read, or whose layer is not there as it should be, is none at all.
 ///
 /// # Errors
 /// When the store fails.
 pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreError> {
-    let Some(bytes) = read(store, STEPS, &name(key), LARGEST) else {
+    let Some(record) = first_line(&super::directory(store, STEPS).join(name(key))) else {
         return Ok(None);
     };
-    let Ok(outcome) = serde_json::from_slice::<Outcome>(&bytes) else {
-        return Ok(None);
-    };
-    let Some(StoredLayer { diff_id, size }) = outcome.layer else {
+    let Some(StoredLayer { diff_id, size }) = record.layer else {
         return Ok(Some(None));
     };
     if store.blob_size(&diff_id)? != Some(size) {
@@ -66,8 +64,25 @@ pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreE
 
 /// The whole record with this key, if there is one that reads.
 pub(crate) fn read_whole(store: &Store, key: &Digest) -> Option<Record> {
-    let bytes = read(store, STEPS, &name(key), LARGEST)?;
-    serde_json::from_slice(&bytes).ok()
+    both_lines(&read(store, STEPS, &name(key), LARGEST)?)
+}
+
+/// A record without its files.
+fn first_line(path: &Path) -> Option<Record> {
+    let file = File::open(path).ok()?;
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(file.take(LONGEST_LINE));
+    reader.read_until(b'\n', &mut line).ok()?;
+    serde_json::from_slice(line.strip_suffix(b"\n")?).ok()
+}
+
+/// A whole record.
+fn both_lines(bytes: &[u8]) -> Option<Record> {
+    // A line end in a text is written `\n`, so that the first one is that of the first line.
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let mut record: Record = serde_json::from_slice(&bytes[..end]).ok()?;
+    record.files = serde_json::from_slice(&bytes[end + 1..]).ok()?;
+    Some(record)
 }
 
 /// Keeps what a step did.
@@ -76,7 +91,9 @@ pub(crate) fn read_whole(store: &Store, key: &Digest) -> Option<Record> {
 /// When it cannot be written.
 pub fn keep(store: &Store, key: &Digest, record: &Record) -> Result<(), CacheError> {
     publish(store, STEPS, &name(key), |out| {
-        serde_json::to_writer(out, record).map_err(std::io::Error::from)
+        serde_json::to_writer(&mut *out, record)?;
+        out.write_all(b"\n")?;
+        Ok(serde_json::to_writer(out, &record.files)?)
     })
 }
 
@@ -103,8 +120,7 @@ pub fn all(store: &Store) -> Result<Vec<(Digest, Record)>, CacheError> {
         let Some(key) = key.and_then(|hex| Digest::from_hex(hex).ok()) else {
             continue;
         };
-        let record = super::read_file(&entry.path(), LARGEST)
-            .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        let record = super::read_file(&entry.path(), LARGEST).and_then(|bytes| both_lines(&bytes));
         records.extend(record.map(|record| (key, record)));
     }
     records.sort_by_key(|(key, _)| *key);

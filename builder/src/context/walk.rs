@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat, major, minor};
+use rustix::fs::{AtFlags, FileType, Mode, RawDir, Stat, major, minor};
 
 use super::error::ContextError;
 use super::pattern::join;
@@ -11,10 +11,11 @@ use super::{Context, DIRECTORY};
 use crate::cache::files::FileId;
 use crate::cancel::Cancel;
 use crate::glob::Glob;
-use crate::ignore::Matched;
 
-/// Each level holds a directory open, and 1024 files is what a process may have open.
-const DEEPEST: usize = 400;
+mod tree;
+
+/// How much of a directory is read at once.
+const LISTING: usize = 32 << 10;
 
 /// One thing that a source names.
 #[derive(Debug)]
@@ -67,36 +68,34 @@ pub(super) fn walk(
     place: Place,
     cancel: &Cancel,
 ) -> Result<Result<Match, ContextError>, ContextError> {
-    let mut walker = Walker {
-        context,
-        cancel,
-        entries: Vec::new(),
-        top: place.at.len(),
-    };
-    match place.kind {
-        PlaceKind::Other(stat) => {
-            let kind = walker.kind(&context.root, b"", &place.at, &stat)?;
-            walker.push(&place.at, kind, &stat);
-        }
+    let at = place.at;
+    let entries = match place.kind {
+        PlaceKind::Other(stat) => vec![Found {
+            below: Vec::new(),
+            // It is no link, so that its parent is not needed.
+            kind: found_kind(context, &context.root, b"", &at, &stat)?,
+            mode: stat.st_mode & 0o7777,
+        }],
         PlaceKind::Directory(fd) => {
             let fd = match fd {
                 Some(fd) => fd,
                 None => rustix::fs::openat(&context.root, ".", DIRECTORY, Mode::empty())
                     .map_err(|error| context.io("open", b"", error))?,
             };
-            let stat = rustix::fs::fstat(&fd).map_err(|e| context.io("read", &place.at, e))?;
-            walker.push(&place.at, FoundKind::Dir, &stat);
-            walker.directory(fd, &place.at, &place.matched, 0)?;
-            if place.decision.excluded && walker.entries.len() == 1 {
+            let stat = rustix::fs::fstat(&fd).map_err(|error| context.io("read", &at, error))?;
+            let mut entries = vec![Found {
+                below: Vec::new(),
+                kind: FoundKind::Dir,
+                mode: stat.st_mode & 0o7777,
+            }];
+            tree::walk(context, cancel, fd, &at, place.matched, &mut entries)?;
+            if place.decision.excluded && entries.len() == 1 {
                 return Ok(Err(excluded(context, &name, place.decision)));
             }
+            entries
         }
-    }
-    Ok(Ok(Match {
-        name,
-        at: place.at,
-        entries: walker.entries,
-    }))
+    };
+    Ok(Ok(Match { name, at, entries }))
 }
 
 /// Finds what matches a pattern below a place, and walks each match. Symbolic links are not
@@ -116,10 +115,9 @@ pub(super) fn matching(
         return Ok(found);
     };
     let fd = fd.as_ref().unwrap_or(&context.root).as_fd();
-    let dir = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty());
-    let mut dir = Dir::new(dir.map_err(|error| context.io("open", &place.at, error))?)
-        .map_err(|error| context.io("read", &place.at, error))?;
-    for (name, _) in names(context, &mut dir, &place.at)? {
+    let dir = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())
+        .map_err(|error| context.io("open", &place.at, error))?;
+    for (name, _) in names(context, &dir, &place.at, &mut Vec::new())? {
         if !glob.matches(&name) {
             continue;
         }
@@ -145,115 +143,47 @@ pub(super) fn matching(
     Ok(found)
 }
 
-struct Walker<'a> {
-    context: &'a Context,
-    cancel: &'a Cancel,
-    entries: Vec<Found>,
-    /// The length of the match's own path.
-    top: usize,
-}
-
-impl Walker<'_> {
-    fn directory(
-        &mut self,
-        fd: OwnedFd,
-        at: &[u8],
-        matched: &Matched,
-        depth: usize,
-    ) -> Result<(), ContextError> {
-        let context = self.context;
-        if self.cancel.is_cancelled() {
-            return Err(ContextError::Cancelled);
+/// What an entry is.
+fn found_kind(
+    context: &Context,
+    parent: impl AsFd,
+    name: &[u8],
+    at: &[u8],
+    stat: &Stat,
+) -> Result<FoundKind, ContextError> {
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => FoundKind::Dir,
+        FileType::RegularFile => FoundKind::File {
+            id: FileId::of(stat),
+            linked: stat.st_nlink > 1,
+        },
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(parent, name, Vec::new())
+                .map_err(|error| context.io("read", at, error))?;
+            FoundKind::Symlink(target.into_bytes())
         }
-        if depth > DEEPEST {
+        FileType::CharacterDevice => FoundKind::Char(major(stat.st_rdev), minor(stat.st_rdev)),
+        FileType::BlockDevice => FoundKind::Block(major(stat.st_rdev), minor(stat.st_rdev)),
+        FileType::Fifo => FoundKind::Fifo,
+        FileType::Socket | FileType::Unknown => {
             let path = context.shown(at);
-            return Err(ContextError::TooDeep { path });
+            return Err(ContextError::Socket { path });
         }
-        let mut dir = Dir::new(fd).map_err(|error| context.io("read", at, error))?;
-        let names = names(context, &mut dir, at)?;
-        let fd = dir.fd().map_err(|error| context.io("read", at, error))?;
-        let ignoring = !context.ignore.is_empty();
-        for (name, hint) in names {
-            let path = join(at, &name);
-            let (excluded, inner) = if ignoring {
-                let (decision, inner) = context.ignore.matches_in(matched, &path);
-                (decision.excluded, Some(inner))
-            } else {
-                (false, None)
-            };
-            // What the directory says of the type spares a stat of what is left out anyhow.
-            let other = !matches!(hint, FileType::Directory | FileType::Unknown);
-            if excluded && (other || !context.ignore.may_contain_included(&path)) {
-                continue;
-            }
-            let stat = rustix::fs::statat(fd, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|error| context.io("read", &path, error))?;
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            if excluded && kind != FileType::Directory {
-                continue;
-            }
-            let kind = self.kind(fd, &name, &path, &stat)?;
-            let before = self.entries.len();
-            let directory = kind == FoundKind::Dir;
-            self.push(&path, kind, &stat);
-            if directory {
-                let open = rustix::fs::openat(fd, &name, DIRECTORY, Mode::empty())
-                    .map_err(|error| context.io("open", &path, error))?;
-                self.directory(open, &path, inner.as_ref().unwrap_or(matched), depth + 1)?;
-                if excluded && self.entries.len() == before + 1 {
-                    self.entries.pop();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, at: &[u8], kind: FoundKind, stat: &Stat) {
-        let below = at.get(self.top..).unwrap_or_default();
-        self.entries.push(Found {
-            below: below.strip_prefix(b"/").unwrap_or(below).to_vec(),
-            kind,
-            mode: stat.st_mode & 0o7777,
-        });
-    }
-
-    fn kind(
-        &self,
-        parent: impl AsFd,
-        name: &[u8],
-        at: &[u8],
-        stat: &Stat,
-    ) -> Result<FoundKind, ContextError> {
-        Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => FoundKind::Dir,
-            FileType::RegularFile => FoundKind::File {
-                id: FileId::of(stat),
-                linked: stat.st_nlink > 1,
-            },
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new())
-                    .map_err(|error| self.context.io("read", at, error))?;
-                FoundKind::Symlink(target.into_bytes())
-            }
-            FileType::CharacterDevice => FoundKind::Char(major(stat.st_rdev), minor(stat.st_rdev)),
-            FileType::BlockDevice => FoundKind::Block(major(stat.st_rdev), minor(stat.st_rdev)),
-            FileType::Fifo => FoundKind::Fifo,
-            FileType::Socket | FileType::Unknown => {
-                let path = self.context.shown(at);
-                return Err(ContextError::Socket { path });
-            }
-        })
-    }
+    })
 }
 
-/// The names in a directory, sorted, with the type that the directory has for each.
+/// The names in a directory, sorted, with the type that the directory has for each. `buffer` is
+/// for the kernel to write to, and can be used again.
 fn names(
     context: &Context,
-    dir: &mut Dir,
+    dir: &OwnedFd,
     at: &[u8],
+    buffer: &mut Vec<u8>,
 ) -> Result<Vec<(Vec<u8>, FileType)>, ContextError> {
+    buffer.reserve_exact(LISTING);
+    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
     let mut names = Vec::new();
-    while let Some(entry) = dir.read() {
+    while let Some(entry) = entries.next() {
         let entry = entry.map_err(|error| context.io("read", at, error))?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

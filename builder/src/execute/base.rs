@@ -54,7 +54,7 @@ fn resolve(
         source => BuildError::Base {
             name: name.to_owned(),
             span,
-            source,
+            source: Box::new(source),
         },
     })?;
     let host = image_format::descriptor::Platform::host();

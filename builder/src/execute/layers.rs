@@ -118,8 +118,8 @@ impl Build<'_> {
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, &planned.files);
-                let files = planned.files.clone();
+                let files = planned.files();
+                self.explain(step, &keyed, &files);
                 let layer = self.do_copy(step, &base, planned).map_err(failed)?;
                 self.keep(state, keyed, files, layer)?
             }

@@ -275,6 +275,30 @@ fn misses_are_explained() {
 }
 
 #[test]
+fn a_missed_copy_names_its_files() {
+    let bench = Bench::new("FROM scratch\nWORKDIR /to\nCOPY . .\nCMD x");
+    let file = |name: &str| bench.request.context.join(name);
+    for name in ["changed", "gone", "same"] {
+        fs::write(file(name), "1").unwrap();
+    }
+    let built = bench.build().unwrap();
+    bench.heard.take();
+    fs::write(file("changed"), "22").unwrap();
+    fs::write(file("new"), "").unwrap();
+    fs::remove_file(file("gone")).unwrap();
+    assert_ne!(bench.build().unwrap(), built);
+    assert_eq!(
+        bench.heard.take(),
+        [
+            "cached 1",
+            "missed 2: changed changed, new is new, gone is gone"
+        ]
+    );
+    // nothing had to be unpacked, and nothing run
+    assert_eq!(bench.snapshotter.ensured.load(Ordering::SeqCst), 0);
+}
+
+#[test]
 fn a_lost_layer_is_made_again() {
     let bench = Bench::new("FROM base\nRUN write a 1");
     let built = bench.build().unwrap();

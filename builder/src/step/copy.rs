@@ -39,6 +39,7 @@ pub use error::CopyError;
 
 use contents::Origin;
 use maker::Maker;
+use reading::Read;
 use rootfs::Rootfs;
 use source::Source;
 use target::{Overrides, Target};
@@ -84,19 +85,26 @@ pub(crate) struct WorkdirStep<'a> {
 pub(crate) struct PlannedCopy<'a> {
     /// What it depends on.
     pub(crate) reads: Reads,
-    /// The files it reads from the context, sorted: for the record.
-    pub(crate) files: Vec<FilePart>,
     work: Work<'a>,
+}
+
+impl PlannedCopy<'_> {
+    /// The files it reads from the context, for the record; none of a root file system.
+    pub(crate) fn files(&self) -> Vec<FilePart> {
+        let Work::Context { read, words, .. } = &self.work else {
+            return Vec::new();
+        };
+        let digest = |source, entry| read.digest(source, entry);
+        parts::file_parts(&read.sources, words.mode.is_none(), digest)
+    }
 }
 
 /// What is left to do.
 enum Work<'a> {
-    /// Nothing: the files had to be read for the key, and so were put into the layer at once.
-    Made(Layer),
-    /// Files of the context.
+    /// Files of the context, if they are not in a layer already.
     Context {
         context: &'a Context,
-        sources: Vec<Source>,
+        read: Read,
         words: Words,
     },
     /// Files of a root file system.
@@ -163,25 +171,20 @@ pub(crate) fn plan_copy<'a>(
         CopySource::Context(context) => {
             let maker = Maker::new(store, base, epoch, cancel);
             let sources = maker.find(context, &step.sources)?;
-            let read = reading::read(&maker, context, &sources, &words, progress)?;
-            let files = parts::file_parts(&sources, words.mode.is_none(), |source, entry| {
-                read.digest(source, entry)
-            });
+            let read = reading::read(&maker, context, sources, &words, progress)?;
+            let digest = |source, entry| read.digest(source, entry);
             let reads = Reads::Context {
                 destination: words.destination.clone(),
                 chown,
                 chmod: words.mode,
-                files: parts::digest_of(&files),
+                files: parts::digest_of(&read.sources, words.mode.is_none(), digest),
             };
-            let work = match read.layer {
-                Some(layer) => Work::Made(layer),
-                None => Work::Context {
-                    context,
-                    sources,
-                    words,
-                },
+            let work = Work::Context {
+                context,
+                read,
+                words,
             };
-            Ok(PlannedCopy { reads, files, work })
+            Ok(PlannedCopy { reads, work })
         }
         CopySource::Stack(layers) => {
             let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
@@ -193,7 +196,6 @@ pub(crate) fn plan_copy<'a>(
                     chown,
                     chmod: words.mode,
                 },
-                files: Vec::new(),
                 work: Work::Stack {
                     layers,
                     sources: step.sources.clone(),
@@ -239,7 +241,6 @@ pub(crate) fn plan_workdir(
             path: step.path.to_owned(),
             user: step.user.to_owned(),
         },
-        files: Vec::new(),
         work: Work::Directory {
             path: step.path.to_owned(),
             owner,
@@ -260,18 +261,17 @@ pub(crate) fn copy(
 ) -> Result<Option<Layer>, CopyError> {
     let maker = Maker::new(store, base, epoch, cancel);
     let layer = match planned.work {
-        Work::Made(layer) => layer,
         Work::Context {
             context,
-            sources,
+            read,
             words,
-        } => maker.make(
-            &sources,
-            Origin::Context(context),
-            &words,
-            progress,
-            &mut |_, _, _| {},
-        )?,
+        } => match read.layer {
+            Some(layer) => layer,
+            None => {
+                let origin = Origin::Context(context);
+                maker.make(&read.sources, origin, &words, progress, &mut |_, _, _| {})?
+            }
+        },
         Work::Stack {
             layers,
             sources,

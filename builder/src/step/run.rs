@@ -53,13 +53,13 @@ pub enum RunError {
     },
     /// The layers it was to run on cannot be unpacked.
     #[error("cannot unpack the layers below")]
-    Unpack(#[source] SnapshotError),
+    Unpack(#[source] Box<SnapshotError>),
     /// It could not be run.
     #[error(transparent)]
     Executor(ExecutorError),
     /// What it changed cannot become a layer.
     #[error("cannot make a layer of what the command wrote")]
-    Layer(#[source] SnapshotError),
+    Layer(#[source] Box<SnapshotError>),
 }
 
 impl RunError {
@@ -162,12 +162,10 @@ impl PlannedRun {
         key: &Digest,
         output: &mut dyn FnMut(Output, &[u8]),
     ) -> Result<Option<Layer>, RunError> {
+        let unpack = |error| RunError::Unpack(Box::new(error));
         on.executor.ready().map_err(RunError::Executor)?;
-        on.snapshotter
-            .ensure(&state.stack())
-            .map_err(RunError::Unpack)?;
-        let prepared = on.snapshotter.prepare(state.diff_ids());
-        let prepared = prepared.map_err(RunError::Unpack)?;
+        on.snapshotter.ensure(&state.stack()).map_err(unpack)?;
+        let prepared = on.snapshotter.prepare(state.diff_ids()).map_err(unpack)?;
         if on.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
@@ -199,7 +197,8 @@ impl PlannedRun {
         let committed = on
             .snapshotter
             .commit(prepared, on.epoch, &ran.mount_targets);
-        Ok(committed.map_err(RunError::Layer)?.layer)
+        let committed = committed.map_err(|error| RunError::Layer(Box::new(error)))?;
+        Ok(committed.layer)
     }
 }
 

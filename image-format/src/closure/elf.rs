@@ -126,7 +126,7 @@ where
             elf::DT_RPATH => needs.rpath = string(*value),
             elf::DT_RUNPATH => needs.runpath = string(*value),
             elf::DT_FLAGS_1 => {
-                needs.no_default_directories = value & u64::from(elf::DF_1_NODEFLIB.0) != 0;
+                needs.no_default_directories = value & elf::DF_1_NODEFLIB.0 != 0;
             }
             _ => {}
         }

@@ -52,6 +52,8 @@ pub enum Target<'a> {
     InPlace,
 }
 
+/// A name for a moment; no entry can have it, for it is reserved for whiteouts.
+const ASIDE: &[u8] = b".wh..wh.aside";
 /// The size of the buffers for the tar and for a file's content in bytes.
 const BUFFER: usize = 128 << 10;
 
@@ -143,7 +145,11 @@ impl<'a> Unpacker<'a> {
                 self.enter(parent, true)?;
                 self.dirs.mark_own();
                 match kind {
-                    Kind::Dir => self.dir(name, &entry.meta),
+                    Kind::Dir => {
+                        self.dir(name, &entry.meta)?;
+                        self.here = Some(path.to_vec());
+                        Ok(())
+                    }
                     kind => self.place(name, kind, &entry.meta, content),
                 }
             }
@@ -152,22 +158,20 @@ impl<'a> Unpacker<'a> {
 
     /// Makes a directory here, or takes over the one there is, and goes into it.
     fn dir(&mut self, name: &[u8], meta: &Meta) -> Result<(), Fault> {
-        let fd = match self.dirs.open(name) {
-            Ok(fd) => Some(fd),
-            Err(Errno::NOENT) => None,
+        match self.dirs.open(name) {
+            Ok(fd) => {
+                self.go_into(name, fd)?;
+                return self.describe(meta);
+            }
+            Err(Errno::NOENT) => self.make_dir(name, meta, false)?,
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 self.remove(name)?;
-                return self.make_dir(name, meta, true);
+                self.make_dir(name, meta, true)?;
             }
             Err(error) => return Err(failed("open")(error)),
-        };
-        match fd {
-            Some(fd) => {
-                self.go_into(name, fd)?;
-                self.describe(meta)
-            }
-            None => self.make_dir(name, meta, false),
         }
+        self.dirs.node_mut().own = true;
+        Ok(())
     }
 
     /// Makes a directory where nothing is, and goes into it. It is opaque where what stood here
@@ -177,6 +181,7 @@ impl<'a> Unpacker<'a> {
         let fd = self.dirs.open(name).map_err(failed("open"))?;
         let mut node = Node::new(meta.mtime);
         node.default_acl = attributes::set_dir(&fd, meta, false)?;
+        self.here = None;
         self.dirs.add(name, node);
         self.dirs.push(name, fd)?;
         if opaque {
@@ -191,6 +196,7 @@ impl<'a> Unpacker<'a> {
             let node = existing_dir(&fd)?;
             self.dirs.add(name, node);
         }
+        self.here = None;
         self.dirs.push(name, fd)
     }
 
@@ -323,9 +329,19 @@ impl<'a> Unpacker<'a> {
             self.placed(name);
             return Ok(());
         }
-        self.replace(name, |dir| {
+        let link = |dir: &Dirs, name: &[u8]| {
             rustix::fs::linkat(&old_dir, target_name, dir.fd(), name, AtFlags::empty())
-        })?;
+        };
+        match link(&self.dirs, name) {
+            Err(Errno::EXIST) => {
+                // The target may lie in what it takes the place of.
+                link(&self.dirs, ASIDE).map_err(failed("make"))?;
+                self.remove(name)?;
+                rustix::fs::renameat(self.dirs.fd(), ASIDE, self.dirs.fd(), name)
+                    .map_err(failed("make"))?;
+            }
+            linked => linked.map_err(failed("make"))?,
+        }
         self.placed(name);
         Ok(())
     }
@@ -370,3 +386,6 @@ fn existing_dir(fd: &OwnedFd) -> Result<Node, Fault> {
     node.default_acl = attributes::take_default_acl(fd)?;
     Ok(node)
 }
+
+#[cfg(test)]
+mod tests;

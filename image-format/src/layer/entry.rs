@@ -29,7 +29,8 @@ impl Timestamp {
 /// What every kind of entry has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// Permissions with set-user-ID, set-group-ID and sticky: the lower 12 bits.
+    /// Permissions with set-user-ID, set-group-ID and sticky: the lower 12 bits. Always 0777 for a
+    /// symbolic link that was read.
     pub mode: u32,
     /// The owner, as the image sees it.
     pub uid: u32,
@@ -93,6 +94,11 @@ pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     a.iter().map(key).cmp(b.iter().map(key))
 }
+
+/// The most directories in one another.
+pub(super) const DEEPEST: usize = 4096;
+/// The most symbolic links on the way to a file: as many as the kernel follows.
+pub(super) const MOST_SYMLINKS: usize = 40;
 
 /// The directory and the name of a path, as text.
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {

@@ -123,7 +123,7 @@ impl<R: Read> LayerReader<R> {
         loop {
             let Some(header) = self.header()? else {
                 self.ended = true;
-                if before.headers > 0 {
+                if before.wants_entry {
                     return Err(self.truncated());
                 }
                 return Ok(None);
@@ -135,6 +135,8 @@ impl<R: Read> LayerReader<R> {
             self.name = header::until_nul(&header[field::NAME]).to_vec();
             let size = self.size(&header)?;
             before.headers += 1;
+            // Global records may come last.
+            before.wants_entry |= flag != b'g';
             before.bytes = before.bytes.saturating_add(size);
             if before.headers > MOST_HEADERS || before.bytes > MOST_METADATA {
                 let offset = self.header_offset;
@@ -195,7 +197,7 @@ impl<R: Read> LayerReader<R> {
             Some(size) => size,
             None => self.size(header)?,
         };
-        let meta = self.meta(header, &pax)?;
+        let mut meta = self.meta(header, &pax)?;
         let path = inside(&self.name).ok_or_else(|| ReadError::Outside { name: self.shown() })?;
         // An archive from before POSIX marks a directory by its name alone.
         let old_dir = self.name.ends_with(b"/");
@@ -206,7 +208,11 @@ impl<R: Read> LayerReader<R> {
                 name: self.shown(),
                 target: lossy(&link),
             })?),
-            b'2' => Kind::Symlink(link),
+            b'2' => {
+                // Linux knows no other.
+                meta.mode = 0o777;
+                Kind::Symlink(link)
+            }
             flag @ (b'3' | b'4') => {
                 let major = self.device(header, field::MAJOR, 12)?;
                 let minor = self.device(header, field::MINOR, 20)?;
@@ -408,6 +414,7 @@ impl<R: Read> Read for LayerReader<R> {
 #[derive(Default)]
 struct Before {
     headers: u32,
+    wants_entry: bool,
     bytes: u64,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,

@@ -10,7 +10,8 @@ pub enum RootMount {
     /// A stack of layers joined by overlayfs.
     ///
     /// To be mounted with `redirect_dir=off,metacopy=off,index=off`, whatever the kernel's defaults
-    /// are: with them on, the upper directory would not hold all that was written.
+    /// are: with them on, the upper directory would not hold all that was written. With
+    /// `userxattr`, the first two are off always, and the kernel refuses `redirect_dir=off`.
     Overlay {
         /// The directory that relative `lowers` start from.
         base: PathBuf,

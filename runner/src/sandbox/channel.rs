@@ -184,15 +184,21 @@ impl Channel {
     ) -> Result<usize, ChannelError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let got = rustix::io::retry_on_intr(|| {
+        let got = loop {
             let mut slices = [IoSliceMut::new(buffer)];
-            rustix::net::recvmsg(
+            let got = rustix::net::recvmsg(
                 &self.0,
                 &mut slices,
                 &mut ancillary,
                 RecvFlags::CMSG_CLOEXEC,
-            )
-        })?;
+            );
+            match got {
+                // The other end closed with something unread. The kernel says so once, before it
+                // hands out what that end had sent.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                got => break got?,
+            }
+        };
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
                 descriptors.extend(rights);
@@ -244,6 +250,17 @@ mod tests {
             other.receive::<String>(),
             Err(ChannelError::CutShort)
         ));
+    }
+
+    #[test]
+    fn last_words_are_heard_from_one_that_did_not_listen() {
+        let (one, other) = Channel::pair().unwrap();
+        one.send(&"unheard", &[], &[]).unwrap();
+        other.send(&"last words", &[], &[]).unwrap();
+        drop(other);
+        let got = one.receive::<String>().unwrap().unwrap();
+        assert_eq!(got.body, "last words");
+        assert!(one.receive::<String>().unwrap().is_none());
     }
 
     #[test]

@@ -11,9 +11,10 @@ use super::channel::{Channel, Reply, Request};
 use super::devices::Terminal;
 use super::failure::{During, Failure, Step};
 use super::payload::{self, Payload};
+use super::root::{self, Root};
 use super::spec::SandboxSpec;
 use super::target::Targets;
-use super::{Exit, devices, kernel, mounts, root, stage};
+use super::{Exit, devices, kernel, mounts, stage};
 use crate::sys;
 
 /// Becomes init. `streams` are the payload's standard streams, unless it has a terminal;
@@ -53,6 +54,11 @@ fn work(
         })?;
     let Some(request) = request else {
         return Ok(None);
+    };
+    let Request::Start = request.body else {
+        return Err(Failure::Specification {
+            reason: "something else in place of a start".into(),
+        });
     };
     let (master, streams) = match terminal {
         Some(Terminal { master, slave }) => (Some(master), payload::Streams::Terminal(slave)),
@@ -95,9 +101,9 @@ fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Option<Te
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).during(Step::Propagation)?;
 
-    let prepared = mounts::prepare(&spec.mounts, root::place(&spec.root))?;
-    let root = root::mount(&spec.root, spec.volatile)?;
-    let mut targets = Targets::new(root)?;
+    let root = Root::open(&spec.root)?;
+    let prepared = mounts::prepare(&spec.mounts, root.place())?;
+    let mut targets = Targets::new(root.mount(spec.volatile)?)?;
     kernel::mount(&mut targets)?;
     let terminal = devices::mount(&mut targets, spec.terminal)?;
     mounts::attach(prepared, &mut targets)?;

@@ -3,15 +3,15 @@
 //! In two steps: the sources while the host's paths can still be seen, then the targets.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::{MountAttrFlags, UnmountFlags};
+use rustix::mount::MountAttrFlags;
 
 use super::failure::{During, Failure, Step};
-use super::root;
+use super::root::Root;
 use super::spec::{Mount, MountSource};
 use super::target::{Kind, Targets};
 use super::tree::{INERT, Tree};
@@ -27,19 +27,17 @@ pub(super) struct Prepared {
 /// cover.
 pub(super) fn prepare(
     mounts: &[Mount],
-    staging: &Path,
+    staging: BorrowedFd<'_>,
 ) -> std::result::Result<Vec<Prepared>, Failure> {
     let mut files = Files {
         staging,
         made: None,
         count: 0,
     };
-    let prepared = mounts
+    mounts
         .iter()
         .map(|mount| source(mount, &mut files))
-        .collect::<std::result::Result<_, _>>()?;
-    files.uncover().during_at(Step::Mount, staging)?;
-    Ok(prepared)
+        .collect()
 }
 
 /// Attaches the sources to their targets, in order, so that a later one can lie inside an earlier.
@@ -61,7 +59,7 @@ fn source(mount: &Mount, files: &mut Files<'_>) -> std::result::Result<Prepared,
     let tree = match &mount.source {
         MountSource::Bind { path } => Tree::of_path(path).during_at(Step::Mount, path)?,
         MountSource::Snapshot { root, path } => {
-            let root = root::mount(root, false)?;
+            let root = Root::open(root)?.mount(false)?;
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
@@ -106,28 +104,18 @@ fn memory(size: Option<u64>, mode: u32) -> Result<Tree> {
 /// Files in memory. They are made in a file system that is attached to the host's tree, in this
 /// mount namespace alone, because kernels before 6.15 clone nothing out of a detached one.
 struct Files<'a> {
-    staging: &'a Path,
+    staging: BorrowedFd<'a>,
     made: Option<Tree>,
     count: usize,
 }
 
 impl Files<'_> {
-    /// Takes the file system off the staging directory, which the root is made of; the files that
-    /// were cloned out of it stay.
-    fn uncover(self) -> Result<()> {
-        match self.made {
-            Some(_) => rustix::mount::unmount(self.staging, UnmountFlags::DETACH),
-            None => Ok(()),
-        }
-    }
-
     fn make(&mut self, contents: &str, mode: u32) -> Result<Tree> {
         let files = match &mut self.made {
             Some(files) => files,
             none => {
                 let files = Tree::filesystem("tmpfs", &[("mode", Some("700"))], INERT)?;
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                files.attach(rustix::fs::open(self.staging, flags, Mode::empty())?)?;
+                files.attach(self.staging)?;
                 none.insert(files)
             }
         };

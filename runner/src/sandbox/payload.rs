@@ -16,6 +16,10 @@ use super::program::Program;
 use super::spec::{SandboxSpec, Stream};
 use crate::sys::{self, Fork};
 
+/// What ids this user namespace has.
+const UIDS: &str = "/proc/self/uid_map";
+const GIDS: &str = "/proc/self/gid_map";
+
 /// A payload that runs.
 pub(super) struct Payload {
     pub pid: Pid,
@@ -126,7 +130,9 @@ fn capabilities(spec: &SandboxSpec) -> Result<CapabilitySet, Failure> {
 /// that are the parent's own stay as they are.
 fn own_streams(spec: &SandboxSpec, streams: &Streams, identity: &Identity) -> Result<(), Failure> {
     let uid = Uid::from_raw(identity.uid);
-    let own = |fd: &OwnedFd| rustix::fs::fchown(fd, Some(uid), None).during(Step::Payload);
+    let own = |fd: &OwnedFd| {
+        rustix::fs::fchown(fd, Some(uid), None).map_err(|errno| unmapped(errno, identity.uid, UIDS))
+    };
     match streams {
         _ if uid.is_root() => Ok(()),
         Streams::Terminal(slave) => own(slave),
@@ -194,7 +200,7 @@ fn drop_privileges(
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .map_err(|errno| group_failure(errno, identity))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)
-        .map_err(|errno| unmapped(errno, identity.uid, "/proc/self/uid_map"))?;
+        .map_err(|errno| unmapped(errno, identity.uid, UIDS))?;
 
     let mut sets = rustix::thread::capabilities(None).during(Step::Capabilities)?;
     sets.effective = sets.permitted;
@@ -233,7 +239,7 @@ fn bound(kept: CapabilitySet) -> rustix::io::Result<()> {
 
 fn group_failure(errno: Errno, identity: &Identity) -> Failure {
     let largest = identity.groups.iter().max().copied();
-    unmapped(errno, largest.unwrap_or(identity.gid), "/proc/self/gid_map")
+    unmapped(errno, largest.unwrap_or(identity.gid), GIDS)
 }
 
 /// A user or group that cannot be become, in words.

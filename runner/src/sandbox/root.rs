@@ -1,7 +1,7 @@
 //! The root file system: mounting it, and making it the root.
 
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use image_format::snapshot::RootMount;
@@ -12,41 +12,69 @@ use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags};
 use super::failure::{During, Failure, Step};
 use super::tree::Tree;
 
-/// Mounts a root file system on top of the directory of the host that takes what is written to it,
-/// and gives back its own directory.
-///
-/// Device files are inert in it, whoever made them: no cgroup keeps a container of the machine's
-/// root from making one for a disk.
-pub(super) fn mount(root: &RootMount, volatile: bool) -> Result<OwnedFd, Failure> {
-    match root {
-        RootMount::Bind { path } => {
-            let tree = Tree::of_path(path).during_at(Step::Root, path)?;
-            tree.restrict(MountAttrFlags::MOUNT_ATTR_NODEV)
-                .during_at(Step::Root, path)?;
-            let place = directory(path).during_at(Step::Root, path)?;
-            tree.attach(place).during_at(Step::Root, path)?;
-            Ok(tree.into_fd())
-        }
-        RootMount::Overlay {
-            base,
-            lowers,
-            upper,
-            work,
-            user_xattr,
-        } => {
-            let overlay = Overlay::open(base, lowers, upper, work)?;
-            overlay
-                .mount(*user_xattr, volatile)
-                .during_at(Step::Root, upper)
-        }
-    }
+/// A root file system, opened, so that what is mounted where its directories are changes nothing.
+pub(super) struct Root {
+    /// What takes what is written, for the words of an error.
+    path: PathBuf,
+    kind: Kind,
 }
 
-/// The directory of the host that [`mount`] mounts on.
-pub(super) fn place(root: &RootMount) -> &Path {
-    match root {
-        RootMount::Bind { path } => path,
-        RootMount::Overlay { upper, .. } => upper,
+enum Kind {
+    Bind { place: OwnedFd, tree: Tree },
+    Overlay { overlay: Overlay, user_xattr: bool },
+}
+
+impl Root {
+    /// Opens the directories that `root` names.
+    pub fn open(root: &RootMount) -> Result<Self, Failure> {
+        match root {
+            RootMount::Bind { path } => Ok(Self {
+                path: path.clone(),
+                kind: Kind::Bind {
+                    place: directory(path).during_at(Step::Root, path)?,
+                    tree: Tree::of_path(path).during_at(Step::Root, path)?,
+                },
+            }),
+            RootMount::Overlay {
+                base,
+                lowers,
+                upper,
+                work,
+                user_xattr,
+            } => Ok(Self {
+                path: upper.clone(),
+                kind: Kind::Overlay {
+                    overlay: Overlay::open(base, lowers, upper, work)?,
+                    user_xattr: *user_xattr,
+                },
+            }),
+        }
+    }
+
+    /// The directory of the host that takes what is written, and is mounted on.
+    pub fn place(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Bind { place, .. } => place.as_fd(),
+            Kind::Overlay { overlay, .. } => overlay.upper.as_fd(),
+        }
+    }
+
+    /// Mounts it there, and gives back its own directory.
+    ///
+    /// Device files are inert in it, whoever made them: no cgroup keeps a container of the
+    /// machine's root from making one for a disk.
+    pub fn mount(self, volatile: bool) -> Result<OwnedFd, Failure> {
+        let mounted = match self.kind {
+            Kind::Bind { place, tree } => tree
+                .restrict(MountAttrFlags::MOUNT_ATTR_NODEV)
+                .and_then(|()| tree.attach(place))
+                .map(|()| tree.into_fd()),
+            Kind::Overlay {
+                overlay,
+                user_xattr,
+            } => overlay.mount(user_xattr, volatile),
+        };
+        mounted.during_at(Step::Root, &self.path)
     }
 }
 
@@ -67,7 +95,7 @@ fn directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// An overlay's directories, open, so that neither the length of their paths nor what is in them
 /// matters: the kernel takes 255 bytes a value, and gives a meaning to colons and commas. What the
 /// container reads in its `/proc/self/mountinfo` then names nothing of the host either.
-struct Overlay {
+pub(super) struct Overlay {
     lowers: Vec<OwnedFd>,
     upper: OwnedFd,
     work: OwnedFd,
@@ -165,4 +193,56 @@ fn features(
 
 fn link(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::mount::MountPropagationFlags;
+    use rustix::thread::UnshareFlags;
+
+    /// In a thread whose mounts are its own.
+    fn apart(test: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                crate::sys::unshare(UnshareFlags::NEWNS).unwrap();
+                let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+                rustix::mount::mount_change("/", private).unwrap();
+                test();
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    /// Mounted either way, what is read and where what is written goes is the same.
+    #[test]
+    fn old_kernels_mount_as_new_ones_do() {
+        type Way = fn(&Overlay) -> rustix::io::Result<OwnedFd>;
+        let ways: [Way; 2] = [
+            |overlay| overlay.modern(false, true),
+            |overlay| overlay.classic(false, true),
+        ];
+        for way in ways {
+            let place = tempfile::tempdir().unwrap();
+            let at = |name: &str| place.path().join(name);
+            for name in ["one: a, b", "two", "upper", "work"] {
+                std::fs::create_dir(at(name)).unwrap();
+            }
+            std::fs::write(at("one: a, b").join("file"), "upper layer").unwrap();
+            std::fs::write(at("two").join("file"), "lower layer").unwrap();
+            let lowers = ["one: a, b".into(), "two".into()];
+            apart(|| {
+                let overlay =
+                    Overlay::open(place.path(), &lowers, &at("upper"), &at("work")).unwrap();
+                let root = way(&overlay).unwrap();
+                let path = PathBuf::from(link(&root));
+                assert_eq!(
+                    std::fs::read_to_string(path.join("file")).unwrap(),
+                    "upper layer"
+                );
+                std::fs::write(path.join("new"), "").unwrap();
+            });
+            assert!(at("upper").join("new").exists());
+        }
+    }
 }

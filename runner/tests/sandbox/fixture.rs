@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use image_format::snapshot::RootMount;
+use libtest_mimic::Trial;
 use runner::sandbox::{Exit, Sandbox, SandboxError, SandboxSpec, Stream};
 
 /// Temporary directories: a lower and an upper layer.
@@ -17,13 +18,22 @@ impl Fixture {
     pub fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let fixture = Self { place };
-        for directory in ["lower/bin", "lower/etc", "lower/tmp", "upper", "work"] {
+        for directory in [
+            "lower/bin",
+            "lower/etc",
+            "lower/tmp",
+            "lower/root",
+            "upper",
+            "work",
+        ] {
             fs::create_dir_all(fixture.path(directory)).unwrap();
         }
         let bin = fixture.path("lower/bin");
         fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
         for applet in [
-            "sh", "true", "cat", "id", "ls", "sleep", "mount", "unshare", "stat", "wc",
+            "cat", "chmod", "echo", "env", "find", "hostname", "id", "ip", "kill", "ls", "mkdir",
+            "mknod", "mount", "pwd", "sh", "sleep", "stat", "stty", "touch", "true", "tty",
+            "unshare", "wc",
         ] {
             symlink("busybox", bin.join(applet)).unwrap();
         }
@@ -51,7 +61,7 @@ impl Fixture {
             lowers: vec!["lower".into()],
             upper: self.path("upper"),
             work: self.path("work"),
-            user_xattr: std::env::var_os(super::IN_USER_NAMESPACE).is_some(),
+            user_xattr: rootless(),
         }
     }
 
@@ -80,9 +90,9 @@ pub struct Outcome {
 pub fn run(spec: &SandboxSpec) -> Result<Outcome, SandboxError> {
     let mut running = Sandbox::spawn(spec)?;
     let read = |pipe: Option<fs::File>| {
-        let mut text = String::new();
-        pipe.unwrap().read_to_string(&mut text).unwrap();
-        text
+        let mut text = Vec::new();
+        pipe.unwrap().read_to_end(&mut text).unwrap();
+        String::from_utf8_lossy(&text).into_owned()
     };
     let stdout = read(running.stdout.take());
     let stderr = read(running.stderr.take());
@@ -101,6 +111,19 @@ pub fn said(spec: &SandboxSpec) -> String {
     outcome.stdout
 }
 
-pub fn exists(path: impl AsRef<Path>) -> bool {
-    fs::symlink_metadata(path).is_ok()
+/// Tests by their names.
+pub fn trials(tests: &[(&'static str, fn())]) -> Vec<Trial> {
+    let trial = |(name, test): &(&'static str, fn())| {
+        let test = *test;
+        Trial::test(*name, move || {
+            test();
+            Ok(())
+        })
+    };
+    tests.iter().map(trial).collect()
+}
+
+/// Whether this is the run in a user namespace.
+pub fn rootless() -> bool {
+    std::env::var_os(super::IN_USER_NAMESPACE).is_some()
 }

@@ -74,6 +74,8 @@ pub fn dockerfile(context: &Path, file: Option<&Path>) -> Result<DockerfileText,
             return Err(Error::StandardInput("the Dockerfile"));
         }
         Some(path) => path.to_owned(),
+        // As it would be typed: not with a `./` before it.
+        None if context == Path::new(".") => PathBuf::from(DOCKERFILE),
         None => context.join(DOCKERFILE),
     };
     let mut bytes = Vec::new();

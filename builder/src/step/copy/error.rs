@@ -83,14 +83,6 @@ pub enum CopyError {
         /// The destination.
         span: Span,
     },
-    /// Several files would become one.
-    #[error("more than one file is copied to {path:?}, which is not a directory")]
-    SeveralToOne {
-        /// The path in the image.
-        path: String,
-        /// The destination.
-        span: Span,
-    },
     /// Symbolic links of the image that lead to each other.
     #[error("{path:?} in the image leads through too many symbolic links")]
     Loop {
@@ -166,7 +158,6 @@ impl CopyError {
             | Self::NoAccount { span, .. }
             | Self::NotADirectory { span, .. }
             | Self::DirectoryInTheWay { span, .. }
-            | Self::SeveralToOne { span, .. }
             | Self::Loop { span, .. }
             | Self::Write { span, .. } => Some(*span),
             Self::Cancelled
@@ -191,9 +182,6 @@ impl CopyError {
                 || format!("make the {what} in an earlier step, or give its number"),
                 meant,
             )),
-            Self::SeveralToOne { .. } => {
-                Some("end the destination with `/`, so that it is a directory".to_owned())
-            }
             _ => None,
         }
     }

@@ -1,4 +1,7 @@
 //! The part of a key that says what is copied from the context.
+//!
+//! All that reaches the layer is in it, and nothing else: no permissions where `--chmod` sets them,
+//! and none of a directory whose contents alone are copied.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,9 +12,10 @@ use crate::cache::key::FilePart;
 
 use super::source::{Source, SourceKind, join};
 
-/// The list of the files, with `digest` for the regular ones by source and entry. All that reaches
-/// the layer is in it, and nothing else: no permissions where `--chmod` sets them, and none of a
-/// directory whose contents alone are copied.
+/// So many bytes are hashed at once.
+const ENOUGH: usize = 64 << 10;
+
+/// The list of the files for a record, with `digest` for the regular ones by source and entry.
 pub(super) fn file_parts(
     sources: &[Source],
     keeps_modes: bool,
@@ -53,16 +57,70 @@ pub(super) fn file_parts(
     parts
 }
 
-/// The digest of the list.
-pub(super) fn digest_of(parts: &[FilePart]) -> Digest {
+/// The digest of the list for a key, which needs no list to be made.
+pub(super) fn digest_of(
+    sources: &[Source],
+    keeps_modes: bool,
+    digest: impl Fn(usize, usize) -> Digest,
+) -> Digest {
     let mut hasher = Hasher::new();
-    for part in parts {
-        for text in [&part.path, &part.content] {
-            hasher.update(text.as_bytes());
-            hasher.update(&[0]);
+    let mut bytes = Vec::with_capacity(ENOUGH + 4096);
+    for (number, source) in sources.iter().enumerate() {
+        let mut firsts: HashMap<(u64, u64), usize> = HashMap::new();
+        for (place, entry) in source.entries.iter().enumerate() {
+            text(&mut bytes, &[&source.name, &b"/"[..], &entry.below]);
+            let bare =
+                !keeps_modes || entry.below.is_empty() && matches!(entry.kind, SourceKind::Dir);
+            let mode = if bare { u32::MAX } else { entry.meta.mode };
+            let numbers = |bytes: &mut Vec<u8>, letter, numbers: &[u32]| {
+                bytes.push(letter);
+                for number in numbers {
+                    bytes.extend_from_slice(&number.to_le_bytes());
+                }
+            };
+            match &entry.kind {
+                SourceKind::Dir => numbers(&mut bytes, b'd', &[mode]),
+                SourceKind::File(file) => {
+                    let first = file
+                        .inode
+                        .map_or(place, |inode| *firsts.entry(inode).or_insert(place));
+                    if first == place {
+                        numbers(&mut bytes, b'f', &[mode]);
+                        bytes.extend_from_slice(digest(number, place).as_bytes());
+                    } else {
+                        bytes.push(b'=');
+                        bytes.extend_from_slice(&(first as u64).to_le_bytes());
+                    }
+                }
+                SourceKind::Symlink(target) => {
+                    bytes.push(b'l');
+                    text(&mut bytes, &[target]);
+                }
+                SourceKind::Char(major, minor) => {
+                    numbers(&mut bytes, b'c', &[mode, *major, *minor])
+                }
+                SourceKind::Block(major, minor) => {
+                    numbers(&mut bytes, b'b', &[mode, *major, *minor])
+                }
+                SourceKind::Fifo => numbers(&mut bytes, b'p', &[mode]),
+            }
+            if bytes.len() >= ENOUGH {
+                hasher.update(&bytes);
+                bytes.clear();
+            }
         }
     }
+    hasher.update(&bytes);
     hasher.finish()
+}
+
+/// A text with its length before it, so that no two lists make the same bytes.
+fn text(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    bytes.extend_from_slice(&(length as u64).to_le_bytes());
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
 }
 
 /// A path as [`FilePart`] has it.

@@ -18,6 +18,8 @@ use super::{CopyError, Words};
 
 /// What came of reading.
 pub(super) struct Read {
+    /// What was asked for.
+    pub(super) sources: Vec<Source>,
     /// By source and entry.
     digests: Vec<Vec<Option<Digest>>>,
     /// The layer, if it was made on the way.
@@ -36,7 +38,7 @@ impl Read {
 pub(super) fn read(
     maker: &Maker<'_>,
     context: &Context,
-    sources: &[Source],
+    sources: Vec<Source>,
     words: &Words,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Read, CopyError> {
@@ -46,8 +48,10 @@ pub(super) fn read(
             .iter()
             .map(|source| vec![None; source.entries.len()])
             .collect(),
+        sources,
         layer: None,
     };
+    let sources = &read.sources;
     let (mut known, mut unknown) = (0, 0);
     {
         let digests = context.digests(maker.store);

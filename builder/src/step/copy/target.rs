@@ -119,15 +119,11 @@ impl<'a> Target<'a> {
         if matches!(top.kind, SourceKind::Dir) {
             self.make_dirs(&to)?;
         } else {
-            match existing {
-                Some(Seen::Dir) => to = join(&to, file_name(&source.name)),
-                Some(_) if self.entries.contains_key(&key(&to)) => {
-                    let (path, span) = (shown(&to), self.span);
-                    return Err(CopyError::SeveralToOne { path, span });
-                }
-                _ => {}
+            // Where it is none, the last of several files wins, as docker has it.
+            if existing == Some(Seen::Dir) {
+                to = join(&to, file_name(&source.name));
             }
-            self.make_dirs(&parent(&to).to_vec())?;
+            self.make_dirs(parent(&to))?;
         }
         // Below a directory that this copy makes, nothing can be in the way.
         let mut fresh: Option<Vec<u8>> = None;

@@ -7,10 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::{Fault, Refusal, failed};
-use crate::layer::entry::Timestamp;
+use crate::layer::entry::{DEEPEST, Timestamp};
 
-/// The most directories in one another.
-pub(super) const DEEPEST: usize = 4096;
 /// The most directories held open on the way to the current one.
 const MOST_OPEN: usize = 64;
 

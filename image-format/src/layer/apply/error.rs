@@ -66,7 +66,7 @@ pub enum Refusal {
     #[error("the way to it goes through more than 40 symbolic links")]
     Symlinks,
     /// Too many directories in one another.
-    #[error("it lies more than {} directories deep", super::dirs::DEEPEST)]
+    #[error("it lies more than {} directories deep", crate::layer::entry::DEEPEST)]
     Depth,
 }
 

@@ -109,6 +109,13 @@ fn open_layer(layer: &PathBuf) -> Result<OwnedFd, Fault> {
 }
 
 impl Found {
+    #[cfg(test)]
+    pub fn at(dir: OwnedFd, name: &[u8]) -> Self {
+        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        let name = name.to_vec();
+        Self { dir, name, stat }
+    }
+
     pub fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }

@@ -6,10 +6,7 @@ use rustix::io::Errno;
 use super::Unpacker;
 use super::error::{Fault, Refusal, failed};
 use super::lowers::{Found, is_whiteout};
-use crate::layer::entry::Meta;
-
-/// As many as the kernel follows.
-const MOST_SYMLINKS: usize = 40;
+use crate::layer::entry::{MOST_SYMLINKS, Meta};
 
 /// What a name leads to.
 enum Step {

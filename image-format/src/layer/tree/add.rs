@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Inode, MOST_SYMLINKS, Name, ROOT, Tree, Way, reversed};
+use super::{Inode, Name, ROOT, Tree, Way, reversed};
 use crate::layer::apply::Refusal;
-use crate::layer::entry::{Entry, Kind, split};
+use crate::layer::entry::{DEEPEST, Entry, Kind, MOST_SYMLINKS, split};
 use crate::layer::whiteout::{self, Spelling};
 
 impl Inode {
@@ -47,6 +47,9 @@ impl Tree {
             }
             (Spelling::Plain, Kind::Dir) => {
                 let way = self.enter(parent, Some(layer))?;
+                if way.as_ref().is_some_and(|way| way.0.len() == DEEPEST) {
+                    return Err(Refusal::Depth);
+                }
                 let there = way.and_then(|way| self.child(way.end(), name));
                 let inode = match there {
                     Some(there) if self.is_dir(there.inode) => {
@@ -98,6 +101,9 @@ impl Tree {
                 }
                 (None, None) => return Ok(None),
             };
+            if way.0.len() == DEEPEST {
+                return Err(Refusal::Depth);
+            }
             way.0.push((name, inode));
         }
         Ok(Some(way))
