@@ -1,4 +1,5 @@
 //! `mkimg run`: what runs, as whom, with which environment and files, and what is left of it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `mkimg run`: published ports and the way out.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

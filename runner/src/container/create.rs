@@ -120,7 +120,7 @@ impl Container {
             false => places.all.join(&id),
         };
         let lock = appear(store, &dir)?;
-        let container = Self {
+        let mut container = Self {
             record: Record {
                 name: Name::generate(0).map_err(ContainerError::Random)?,
                 id,
@@ -138,11 +138,11 @@ impl Container {
             _lock: lock,
         };
         match container.furnish(snapshotter, options) {
-            Ok((container, root)) => {
+            Ok(root) => {
                 let spec = spec(root, process, mounts, hostname, options);
                 Ok((container, spec))
             }
-            Err((container, error)) => {
+            Err(error) => {
                 // The first error is the one to tell.
                 let _ = container.discard();
                 Err(error)
@@ -150,21 +150,16 @@ impl Container {
         }
     }
 
+    /// Fills the directory that is there and locked, and takes the name.
     fn furnish(
-        mut self,
+        &mut self,
         snapshotter: &dyn Snapshotter,
         options: &ContainerOptions,
-    ) -> Result<(Self, RootMount), (Self, ContainerError)> {
-        let mut all = || -> Result<RootMount, ContainerError> {
-            let root = snapshotter.prepare_in(&self.dir, &self.record.stack)?;
-            self.record.name = self.places.claim(&self.record.id, options.name.as_ref())?;
-            self.record.write(&self.dir)?;
-            Ok(root)
-        };
-        match all() {
-            Ok(root) => Ok((self, root)),
-            Err(error) => Err((self, error)),
-        }
+    ) -> Result<RootMount, ContainerError> {
+        let root = snapshotter.prepare_in(&self.dir, &self.record.stack)?;
+        self.record.name = self.places.claim(&self.record.id, options.name.as_ref())?;
+        self.record.write(&self.dir)?;
+        Ok(root)
     }
 }
 
