@@ -216,7 +216,7 @@ fn what_is_missing_is_named_with_what_is_near() {
     env.write("c/.dockerignore", "# nothing\n*.md\nreadme*\n");
     env.mkimg(["build", "c"])
         .exits(1)
-        .says(["Dockerfile:2", ".dockerignore:3", "readme*"]);
+        .says(["Dockerfile:2", "line 3 of .dockerignore"]);
     env.mkimg(["build", "d"]).exits(1).says(["\"c\""]);
     env.write("c/Dockerfile", "FROM busybax\n");
     env.mkimg(["build", "c"])
@@ -241,7 +241,6 @@ fn sockets_loops_and_unreadable_files_of_a_context() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     for user in User::with_ids() {
         let env = env(*user, "FROM busybox\nCOPY . /x\n");
-        let _socket = std::os::unix::net::UnixListener::bind(env.path("c/socket")).unwrap();
         symlink("loop", env.path("c/loop")).unwrap();
         symlink("..", env.path("c/up")).unwrap();
         env.mkimg(["build", "-t", "app", "c"]).success();
@@ -249,15 +248,20 @@ fn sockets_loops_and_unreadable_files_of_a_context() {
             names(&env, "app", 0),
             ["x", "x/Dockerfile", "x/loop", "x/up"]
         );
-        if *user == User::Own && support::is_root() {
-            continue;
+        // no image can hold one, so it is left out only where somebody says so
+        let _socket = std::os::unix::net::UnixListener::bind(env.path("c/socket")).unwrap();
+        let refused = env.mkimg(["build", "c"]).exits(1);
+        refused.says(["Dockerfile:2", "c/socket", "socket", ".dockerignore"]);
+        env.write("c/.dockerignore", "socket\n");
+        env.mkimg(["build", "c"]).success();
+        // root reads everything, and in its user namespace so does a user all of its own
+        if *user == User::Test {
+            let secret = env.path("c/secret");
+            std::fs::write(&secret, "x").unwrap();
+            std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let refused = env.mkimg(["build", "c"]).exits(1);
+            refused.says(["Dockerfile:2", "c/secret", "ermission"]);
         }
-        env.write("c/secret", "x");
-        std::fs::set_permissions(env.path("c/secret"), std::fs::Permissions::from_mode(0o0))
-            .unwrap();
-        env.mkimg(["build", "c"])
-            .exits(1)
-            .says(["Dockerfile:2", "secret", "ermission"]);
     }
 }
 

@@ -8,10 +8,10 @@
 //! tree ── pack ──► tar ── apply ──► tree            read: tar -> entries
 //! upper, lowers ── pack_upper ─┐                    write: entries -> tar
 //! old tree, new tree ── diff ──┴──► tar             whiteout: how "is gone" is spelt
+//! tar ── index ──► listing; a stack of listings ── tree ──► what is where, with nothing unpacked
 //! ```
 
 pub mod apply;
-mod behind;
 pub mod compression;
 pub mod diff;
 pub(crate) mod entry;
@@ -25,7 +25,6 @@ pub mod tree;
 pub mod whiteout;
 pub mod write;
 
-pub use behind::write_behind;
 pub use entry::{Entry, Kind, Meta, Timestamp};
 pub use read::{LayerReader, ReadError};
 pub use write::{LayerWriter, WriteError};

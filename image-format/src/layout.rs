@@ -16,6 +16,7 @@
 //! Source: OCI image specification, `image-layout.md`.
 
 mod blob;
+mod fill;
 mod garbage;
 mod image;
 mod index;
@@ -207,14 +208,10 @@ impl Store {
             .canonicalize()
             .map_err(io_error("open the store", root))?;
         refuse_foreign(root)?;
-        let version = root.join("version");
-        match fs::read_to_string(&version) {
-            Ok(text) => refuse_newer(root, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                initialise(root, &mut builder)?
-            }
-            Err(error) => return Err(io_error("read", &version)(error)),
-        }
+        let fresh = match is_complete(root)? {
+            true => None,
+            false => begin(root, &builder)?,
+        };
         let lock_path = root.join("lock");
         let lock = File::options()
             .write(true)
@@ -224,6 +221,9 @@ impl Store {
         let lock = lock.map_err(io_error("open", &lock_path))?;
         lock.lock_shared().map_err(io_error("lock", &lock_path))?;
         let tmp = tmp::ProcessTmp::new(root)?;
+        if let Some(_others_wait) = fresh {
+            complete(root, tmp.path())?;
+        }
         Ok(Self(Arc::new(Inner {
             root: root.clone(),
             lock,
@@ -263,8 +263,24 @@ fn refuse_newer(root: &Path, version: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Makes the tree, the file `version` last: what was cut off is made again.
-fn initialise(root: &Path, builder: &mut fs::DirBuilder) -> Result<(), StoreError> {
+/// Whether there is a store that was made to its end, of a version that can be used.
+fn is_complete(root: &Path) -> Result<bool, StoreError> {
+    let version = root.join("version");
+    match fs::read_to_string(&version) {
+        Ok(text) => refuse_newer(root, &text).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("read", &version)(error)),
+    }
+}
+
+/// Makes the directories of a store. What is given back keeps all others waiting until the store is
+/// complete; `None` where another process has completed it meanwhile.
+fn begin(root: &Path, builder: &fs::DirBuilder) -> Result<Option<File>, StoreError> {
+    let others_wait = File::open(root).map_err(io_error("open", root))?;
+    others_wait.lock().map_err(io_error("lock", root))?;
+    if is_complete(root)? {
+        return Ok(None);
+    }
     let known = |name: &std::ffi::OsStr| {
         let names = [
             "oci-layout",
@@ -274,9 +290,9 @@ fn initialise(root: &Path, builder: &mut fs::DirBuilder) -> Result<(), StoreErro
             "cache",
             "containers",
             "tmp",
+            "lock",
         ];
-        let files = ["lock", "index.lock", "version"];
-        names.iter().chain(&files).any(|known| name == *known)
+        names.iter().any(|known| name == *known)
     };
     for entry in fs::read_dir(root).map_err(io_error("read", root))? {
         if !known(&entry.map_err(io_error("read", root))?.file_name()) {
@@ -293,16 +309,22 @@ fn initialise(root: &Path, builder: &mut fs::DirBuilder) -> Result<(), StoreErro
         let path = root.join(dir);
         builder.create(&path).map_err(io_error("make", &path))?;
     }
-    index::initialise(root)?;
-    replace(root, "oci-layout", LAYOUT_FILE.as_bytes())?;
-    replace(root, "version", format!("{VERSION}\n").as_bytes())
+    Ok(Some(others_wait))
 }
 
-/// Writes a small file so that after a crash either the old or the new one is there, whole.
-pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+/// Writes the files of a store, `version` last: what was cut off is made again.
+fn complete(root: &Path, tmp: &Path) -> Result<(), StoreError> {
+    index::initialise(root, tmp)?;
+    replace(root, "oci-layout", LAYOUT_FILE.as_bytes(), tmp)?;
+    replace(root, "version", format!("{VERSION}\n").as_bytes(), tmp)
+}
+
+/// Writes a small file so that after a crash either the old or the new one is there, whole. Until
+/// then it lies in `tmp`, on the same file system, where it is swept if this process dies.
+fn replace(dir: &Path, name: &str, bytes: &[u8], tmp: &Path) -> Result<(), StoreError> {
     let path = dir.join(name);
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(tmp)?;
         io::Write::write_all(&mut file, bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path)?;

@@ -13,5 +13,4 @@ pub mod manifest;
 pub mod media_type;
 pub mod nearest;
 pub mod reference;
-pub mod rootdir;
 pub mod snapshot;

@@ -7,7 +7,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{CWD, MemfdFlags, SealFlags};
@@ -40,7 +42,7 @@ pub(crate) struct Stage {
 /// A command that runs a clone of this binary, which no container can write to, as the stage; its
 /// environment is empty.
 pub(crate) fn command(stage: &str) -> Result<Stage, SandboxError> {
-    let clone = read_only_mount(SELF)
+    let clone = own_mount()
         .map_err(io::Error::from)
         .or_else(|_| sealed_copy())
         .map_err(SandboxError::SelfBinary)?;
@@ -52,9 +54,22 @@ pub(crate) fn command(stage: &str) -> Result<Stage, SandboxError> {
     })
 }
 
+/// A clone of this binary by its path. `/proc/self/exe` itself leads into the mount namespace that
+/// the process started in, of which nothing can be cloned once it has entered another.
+fn own_mount() -> Result<OwnedFd, Errno> {
+    let path = rustix::fs::readlinkat(CWD, SELF, Vec::new())?;
+    let mount = read_only_mount(Path::new(OsStr::from_bytes(path.as_bytes())))?;
+    let (there, own) = (rustix::fs::fstat(&mount)?, rustix::fs::stat(SELF)?);
+    if (there.st_dev, there.st_ino) != (own.st_dev, own.st_ino) {
+        // Replaced by another version meanwhile.
+        return Err(Errno::STALE);
+    }
+    Ok(mount)
+}
+
 /// The file itself under a read-only mount that is attached nowhere: costs two system calls, but
 /// takes root, and a kernel of 5.12 or later.
-fn read_only_mount(file: &str) -> Result<OwnedFd, Errno> {
+fn read_only_mount(file: &Path) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = rustix::mount::open_tree(CWD, file, flags)?;
     sys::mount_setattr(
@@ -95,7 +110,7 @@ mod tests {
     fn no_clone_can_be_written_to() {
         // Not this program, which nobody can write to while it runs.
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mount = read_only_mount(file.path().to_str().unwrap()).unwrap();
+        let mount = read_only_mount(file.path()).unwrap();
         assert_eq!(
             writable(&mount).unwrap_err().kind(),
             io::ErrorKind::ReadOnlyFilesystem
@@ -117,7 +132,7 @@ mod tests {
     #[test]
     fn every_clone_can_be_executed() {
         let whole = File::open(SELF).unwrap().metadata().unwrap().len();
-        for clone in [read_only_mount(SELF).unwrap(), sealed_copy().unwrap()] {
+        for clone in [own_mount().unwrap(), sealed_copy().unwrap()] {
             let path = format!("/proc/self/fd/{}", clone.as_raw_fd());
             assert_eq!(std::fs::metadata(&path).unwrap().len(), whole);
             let listed = Command::new(path).arg("--list").output().unwrap();

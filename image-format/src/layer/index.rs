@@ -271,3 +271,86 @@ impl<'a> Cursor<'a> {
         (plain || path.is_empty()).then(|| OsString::from_vec(path.to_vec()).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::LayerWriter;
+
+    fn tar() -> Vec<u8> {
+        let mut writer = LayerWriter::new(Vec::new(), Timestamp::DEFAULT_EPOCH);
+        for (path, kind) in [
+            ("", Kind::Dir),
+            ("big", Kind::File { size: 1 << 20 }),
+            ("dev", Kind::Char(4095, 1_048_575)),
+            ("link", Kind::Hardlink("big".into())),
+            ("symlink", Kind::Symlink(vec![0xff; 300])),
+        ] {
+            let meta = Meta {
+                mode: 0o777,
+                uid: u32::MAX - 1,
+                mtime: Timestamp {
+                    secs: -5_000_000_000,
+                    nanos: 999_999_999,
+                },
+                xattrs: [("user.x".into(), vec![0; 300])].into(),
+                ..Meta::default()
+            };
+            let path = path.into();
+            let entry = Entry { path, kind, meta };
+            writer.append(&entry, io::repeat(7)).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn lists_what_the_reader_reads_from_a_stream_and_from_a_file() {
+        let tar = tar();
+        let index = LayerIndex::read(tar.as_slice()).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, &tar).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        assert_eq!(LayerIndex::of_file(file).unwrap(), index);
+        let mut reader = LayerReader::new(tar.as_slice());
+        for listed in index.entries() {
+            assert_eq!(reader.next_entry().unwrap(), Some(listed.entry));
+            assert_eq!(reader.header_offset(), listed.header_offset);
+        }
+        assert_eq!(reader.next_entry().unwrap(), None);
+    }
+
+    #[test]
+    fn damaged_listings_are_refused() {
+        let index = LayerIndex::read(tar().as_slice()).unwrap();
+        let bytes = index.as_bytes();
+        assert_eq!(LayerIndex::from_bytes(bytes.to_vec()).unwrap(), index);
+        let ends: Vec<_> =
+            std::iter::successors(Some(START), |at| Some(index.at(*at)?.1)).collect();
+        assert_eq!(ends.len(), 6);
+        for cut in 0..bytes.len() {
+            let read = LayerIndex::from_bytes(bytes[..cut].to_vec());
+            assert_eq!(read.is_ok(), ends.contains(&(cut as u32)), "{cut}");
+        }
+        // Whatever a byte is changed to: no panic, and no path that leads out.
+        for at in MAGIC.len()..bytes.len() {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= 0xff;
+            if let Ok(index) = LayerIndex::from_bytes(damaged) {
+                assert!(
+                    index
+                        .entries()
+                        .all(|listed| !listed.entry.path.starts_with(".."))
+                );
+            }
+        }
+        let huge = [
+            MAGIC,
+            &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        ]
+        .concat();
+        assert!(matches!(
+            LayerIndex::from_bytes(huge),
+            Err(IndexError::Malformed(_))
+        ));
+    }
+}

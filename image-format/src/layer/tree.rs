@@ -242,3 +242,85 @@ fn reversed(path: &[u8]) -> Vec<Box<[u8]>> {
     let names = names.filter(|name| !matches!(*name, b"" | b"."));
     names.map(Box::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::LayerWriter;
+    use crate::layer::entry::{Entry, Timestamp};
+
+    fn layer(entries: &[(&str, Kind)]) -> LayerIndex {
+        let mut writer = LayerWriter::new(Vec::new(), Timestamp::DEFAULT_EPOCH);
+        for (path, kind) in entries {
+            let entry = Entry {
+                path: path.into(),
+                kind: kind.clone(),
+                meta: Meta::default(),
+            };
+            writer.append(&entry, std::io::empty()).unwrap();
+        }
+        LayerIndex::read(writer.finish().unwrap().as_slice()).unwrap()
+    }
+
+    fn symlink(target: &str) -> Kind {
+        Kind::Symlink(target.as_bytes().to_vec())
+    }
+
+    fn tree() -> Tree {
+        let file = || Kind::File { size: 0 };
+        let base = layer(&[
+            ("a", symlink("/../usr/./lib/")),
+            ("loop", symlink("loop/x")),
+            ("usr", Kind::Dir),
+            ("usr/lib", Kind::Dir),
+            ("usr/lib/f", file()),
+            ("usr/lib/out", symlink("../../../..")),
+            ("usr/lib/to", symlink("f")),
+        ]);
+        let upper = layer(&[("g", Kind::Hardlink("a/f".into())), ("new/h", file())]);
+        Tree::new(vec![base, upper]).unwrap()
+    }
+
+    #[test]
+    fn follows_links_inside_the_image() {
+        let tree = tree();
+        let path = |found: Result<Option<Node>, TreeError>| found.unwrap().map(|node| node.path);
+        let resolve = |text: &str| path(tree.resolve(Path::new(text)));
+        let lookup = |text: &str| path(tree.lookup(Path::new(text)));
+        assert_eq!(resolve("/a/to"), Some("usr/lib/f".into()));
+        assert_eq!(lookup("a/to"), Some("usr/lib/to".into()));
+        assert_eq!(lookup("a"), Some("a".into()));
+        assert_eq!(resolve("a"), Some("usr/lib".into()));
+        assert_eq!(resolve("a/out/../a/f"), Some("usr/lib/f".into()));
+        for root in ["", "/", ".", "..", "a/out"] {
+            assert_eq!(resolve(root), Some("".into()), "{root}");
+        }
+        for nothing in ["x", "a/x", "a/f/x", "g/.."] {
+            assert_eq!(resolve(nothing), None, "{nothing}");
+        }
+        assert!(tree.resolve(Path::new("loop")).is_err());
+        assert_eq!(lookup("loop"), Some("loop".into()));
+    }
+
+    #[test]
+    fn a_hard_link_leads_to_the_layer_with_the_content() {
+        let tree = tree();
+        let g = tree.lookup(Path::new("g")).unwrap().unwrap();
+        let f = tree.lookup(Path::new("usr/lib/f")).unwrap().unwrap();
+        assert_eq!((g.inode, &g.kind, g.place), (f.inode, &f.kind, f.place));
+        assert_eq!(g.place.map(|place| place.layer), Some(0));
+        let new = tree.lookup(Path::new("new")).unwrap().unwrap();
+        assert_eq!((new.place, new.meta), (None, Meta::implied_dir()));
+    }
+
+    #[test]
+    fn children_are_sorted() {
+        let tree = tree();
+        let root = tree.lookup(Path::new("")).unwrap().unwrap();
+        let names = tree.children(&root).map(|node| node.path);
+        let expected = ["a", "g", "loop", "new", "usr"].map(PathBuf::from);
+        assert_eq!(names.collect::<Vec<_>>(), expected);
+        let g = tree.lookup(Path::new("g")).unwrap().unwrap();
+        assert_eq!(tree.children(&g).count(), 0);
+    }
+}

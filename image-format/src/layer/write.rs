@@ -54,7 +54,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Writes a layer as tar: ustar, with PAX records where a value does not fit.
 ///
-/// No entry is newer than the epoch. The caller sorts (see [`path_order`]).
+/// No entry is newer than the epoch. The caller sorts (by path component, bytewise).
 pub struct LayerWriter<W: Write> {
     inner: W,
     /// What is not yet written below: the first `filled` bytes.

@@ -79,7 +79,7 @@ impl Store {
             return Ok(digest);
         }
         let mut writer = self.blob_writer()?;
-        let path = writer.file.path().to_owned();
+        let path = writer.sink.file.path().to_owned();
         writer.write_all(bytes).map_err(io_error("write", &path))?;
         Ok(writer.finish()?.0)
     }
@@ -94,10 +94,12 @@ impl Store {
         let file = file.map_err(io_error("make a file in", dir))?;
         Ok(BlobWriter {
             store: self.clone(),
-            file,
+            sink: Sink {
+                file,
+                written: 0,
+                hole: false,
+            },
             hasher: Hasher::new(),
-            written: 0,
-            hole: false,
         })
     }
 
@@ -120,9 +122,14 @@ impl Store {
 
 /// A blob in the making: not in the store until [`BlobWriter::finish`], and gone if dropped.
 pub struct BlobWriter {
-    store: Store,
+    pub(super) store: Store,
+    pub(super) sink: Sink,
+    pub(super) hasher: Hasher,
+}
+
+/// The file that becomes a blob.
+pub(super) struct Sink {
     file: tempfile::NamedTempFile,
-    hasher: Hasher,
     written: u64,
     hole: bool,
 }
@@ -135,11 +142,14 @@ impl BlobWriter {
     pub fn finish(self) -> Result<(Digest, u64), StoreError> {
         let Self {
             store,
-            file,
+            sink,
             hasher,
+        } = self;
+        let Sink {
+            file,
             written,
             hole,
-        } = self;
+        } = sink;
         let digest = hasher.finish();
         let path = store.blob_path(&digest);
         if hole {
@@ -167,7 +177,7 @@ impl BlobWriter {
             return Err(StoreError::Corrupt {
                 expected,
                 found,
-                size: self.written,
+                size: self.sink.written,
             });
         }
         self.finish().map(|(_, size)| size)
@@ -175,6 +185,18 @@ impl BlobWriter {
 }
 
 impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.sink.write(bytes)?;
+        self.hasher.update(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let hole = bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0);
         let taken = if hole {
@@ -186,7 +208,6 @@ impl Write for BlobWriter {
             self.file.as_file_mut().write(bytes)?
         };
         self.hole |= hole;
-        self.hasher.update(&bytes[..taken]);
         self.written += taken as u64;
         Ok(taken)
     }

@@ -23,20 +23,20 @@ pub struct Removed {
     pub deleted: Option<Digest>,
 }
 
-pub(super) fn initialise(root: &Path) -> Result<(), StoreError> {
+pub(super) fn initialise(root: &Path, tmp: &Path) -> Result<(), StoreError> {
     if root.join(INDEX).exists() {
         return Ok(());
     }
-    write(root, &Index::default())
+    write(root, &Index::default(), tmp)
 }
 
-fn write(root: &Path, index: &Index) -> Result<(), StoreError> {
+fn write(root: &Path, index: &Index, tmp: &Path) -> Result<(), StoreError> {
     let what = || INDEX.to_owned();
     let bytes = serde_json::to_vec(index).map_err(|source| StoreError::Document {
         what: what(),
         source,
     })?;
-    replace(root, INDEX, &bytes)
+    replace(root, INDEX, &bytes, tmp)
 }
 
 /// The name that a descriptor in an index carries.
@@ -163,7 +163,7 @@ impl Store {
         let _lock = lock().map_err(io_error("lock", &path))?;
         let mut index = self.index()?;
         change(&mut index);
-        write(self.root(), &index)
+        write(self.root(), &index, self.0.tmp.path())
     }
 }
 

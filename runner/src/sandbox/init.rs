@@ -55,6 +55,11 @@ fn work(
     let Some(request) = request else {
         return Ok(None);
     };
+    let Request::Start = request.body else {
+        return Err(Failure::Specification {
+            reason: "something else in place of a start".into(),
+        });
+    };
     let (master, streams) = match terminal {
         Some(Terminal { master, slave }) => (Some(master), payload::Streams::Terminal(slave)),
         None => (None, payload::Streams::Separate(streams)),

@@ -7,7 +7,7 @@
 //!     │◀─ Namespaces: netns ──│                         ·                     ·
 //!     │                       │ fork ──────────────────▶│ mounts, pivot_root  ·
 //!     │ Start: filters ───────────────────────────────▶ │                     ·
-//!     │                       │                         │ vfork ─────────────▶│ user, capabilities,
+//!     │                       │                         │ fork ──────────────▶│ user, capabilities,
 //!     │                       │                         │ ⋮                   │ filter, execve
 //!     │◀─ Started: pidfd, terminal, created targets ────│                     ⋮
 //!     │                       │                         │ reaps all           │ exits

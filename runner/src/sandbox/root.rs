@@ -13,7 +13,13 @@ use super::failure::{During, Failure, Step};
 use super::tree::Tree;
 
 /// A root file system, opened, so that what is mounted where its directories are changes nothing.
-pub(super) enum Root {
+pub(super) struct Root {
+    /// What takes what is written, for the words of an error.
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
     Bind { place: OwnedFd, tree: Tree },
     Overlay { overlay: Overlay, user_xattr: bool },
 }
@@ -22,9 +28,12 @@ impl Root {
     /// Opens the directories that `root` names.
     pub fn open(root: &RootMount) -> Result<Self, Failure> {
         match root {
-            RootMount::Bind { path } => Ok(Self::Bind {
-                place: directory(path).during_at(Step::Root, path)?,
-                tree: Tree::of_path(path).during_at(Step::Root, path)?,
+            RootMount::Bind { path } => Ok(Self {
+                path: path.clone(),
+                kind: Kind::Bind {
+                    place: directory(path).during_at(Step::Root, path)?,
+                    tree: Tree::of_path(path).during_at(Step::Root, path)?,
+                },
             }),
             RootMount::Overlay {
                 base,
@@ -32,18 +41,21 @@ impl Root {
                 upper,
                 work,
                 user_xattr,
-            } => Ok(Self::Overlay {
-                overlay: Overlay::open(base, lowers, upper, work)?,
-                user_xattr: *user_xattr,
+            } => Ok(Self {
+                path: upper.clone(),
+                kind: Kind::Overlay {
+                    overlay: Overlay::open(base, lowers, upper, work)?,
+                    user_xattr: *user_xattr,
+                },
             }),
         }
     }
 
     /// The directory of the host that takes what is written, and is mounted on.
     pub fn place(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Bind { place, .. } => place.as_fd(),
-            Self::Overlay { overlay, .. } => overlay.upper.as_fd(),
+        match &self.kind {
+            Kind::Bind { place, .. } => place.as_fd(),
+            Kind::Overlay { overlay, .. } => overlay.upper.as_fd(),
         }
     }
 
@@ -52,17 +64,17 @@ impl Root {
     /// Device files are inert in it, whoever made them: no cgroup keeps a container of the
     /// machine's root from making one for a disk.
     pub fn mount(self, volatile: bool) -> Result<OwnedFd, Failure> {
-        let mounted = match self {
-            Self::Bind { place, tree } => tree
+        let mounted = match self.kind {
+            Kind::Bind { place, tree } => tree
                 .restrict(MountAttrFlags::MOUNT_ATTR_NODEV)
                 .and_then(|()| tree.attach(place))
                 .map(|()| tree.into_fd()),
-            Self::Overlay {
+            Kind::Overlay {
                 overlay,
                 user_xattr,
             } => overlay.mount(user_xattr, volatile),
         };
-        mounted.during(Step::Root)
+        mounted.during_at(Step::Root, &self.path)
     }
 }
 

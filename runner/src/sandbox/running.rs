@@ -78,7 +78,7 @@ impl Sandbox {
         })
     }
 
-    /// The network namespace, unless the sandbox uses the parent's ([`Network::Host`]).
+    /// The network namespace, unless the sandbox uses the parent's ([`super::Network::Host`]).
     pub fn netns(&self) -> Option<BorrowedFd<'_>> {
         self.netns.as_ref().map(AsFd::as_fd)
     }
@@ -193,7 +193,7 @@ impl Running {
         pid_of(&self.init)
     }
 
-    /// The network namespace, unless the sandbox uses the parent's ([`Network::Host`]).
+    /// The network namespace, unless the sandbox uses the parent's ([`super::Network::Host`]).
     pub fn netns(&self) -> Option<BorrowedFd<'_>> {
         self.netns.as_ref().map(AsFd::as_fd)
     }

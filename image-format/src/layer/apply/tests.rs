@@ -17,6 +17,7 @@ mod corpus;
 mod hostile;
 mod kinds;
 mod laws;
+mod rootdir;
 
 /// A stack of layers in all its forms.
 struct Stack {

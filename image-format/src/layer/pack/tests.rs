@@ -175,6 +175,89 @@ fn refuses_an_upper_directory_that_is_not_whole() {
     assert!(matches!(refused, Err(PackError::Elsewhere { .. })));
 }
 
+/// Takes what is written and keeps how much it was.
+#[derive(Default)]
+struct Count(u64);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The number of bytes this thread has had from the disk or its cache.
+fn bytes_read() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.unwrap().parse().unwrap()
+}
+
+#[test]
+fn holes_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    shell(
+        dir.path(),
+        "mkdir root; truncate -s 8G root/file; echo end >> root/file; truncate -s +1M root/file
+         printf x | dd of=root/file bs=1 seek=5000000 conv=notrunc status=none",
+    );
+    let before = bytes_read();
+    let written = pack_tree(&root, Count::default(), EPOCH).unwrap();
+    assert!(written.0 > 8 << 30);
+    assert!(bytes_read() - before < 1 << 20);
+
+    shell(dir.path(), "truncate -s 3M root/file");
+    let tar = pack_tree(&root, Vec::new(), EPOCH).unwrap();
+    let lines = listing(&tar);
+    assert_eq!(lines.len(), 2);
+    assert!(lines[1].matches("\\0").count() == 3 << 20);
+}
+
+#[test]
+fn no_name_is_too_long_or_too_deep() {
+    let dir = tempfile::tempdir().unwrap();
+    let stack = Stack::new(":", ":");
+    let deep = "n=$(printf 'x%.0s' {1..200}); for i in $(seq 100); do mkdir $n; cd -P $n; done 2> /dev/null; echo x > $'\\377\\n'";
+    shell(dir.path(), &format!("mkdir root; cd root; {deep}"));
+    let root = dir.path().join("root");
+    let tar = pack_tree(&root, Vec::new(), EPOCH).unwrap();
+    let lines = listing(&tar);
+    assert_eq!(lines.len(), 102);
+    assert!(lines[101].len() > 20_000 && lines[101].ends_with("\"x\\n\""));
+    // The way below is as long.
+    shell(stack.0.path(), &format!("cd high; {deep}; echo y > other"));
+    let changed = deep.replace("echo x", "printf 'x\\nnew\\n'");
+    shell(stack.0.path(), &format!("cd upper; {changed}"));
+    let lines = stack.pack().unwrap();
+    assert_eq!(lines.len(), 101);
+    assert!(lines[100].ends_with("\"x\\nnew\\n\""));
+    for name in ["high", "upper"] {
+        crate::layout::remove_tree(&stack.0.path().join(name)).unwrap();
+    }
+    crate::layout::remove_tree(&root).unwrap();
+}
+
+#[test]
+fn refuses_what_a_layer_cannot_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    shell(
+        dir.path(),
+        "mkdir whiteout device; : > whiteout/.wh.x; mknod device/x c 0 0",
+    );
+    let pack = |name| pack_tree(&dir.path().join(name), Vec::new(), EPOCH);
+    let reserved = pack("whiteout").err().unwrap();
+    assert!(matches!(
+        reserved,
+        PackError::Write(WriteError::Reserved(_))
+    ));
+    assert!(matches!(pack("device"), Err(PackError::Device(_))));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -121,12 +121,10 @@ fn refuses_paths_that_lead_out() {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_mode(0o644);
-        (
-            header.set_uid(0),
-            header.set_gid(0),
-            header.set_mtime(0),
-            header.set_size(0),
-        );
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(0);
         header.set_entry_type(tar::EntryType::Regular);
         if let Some(link) = link {
             header.set_entry_type(tar::EntryType::Link);
@@ -150,12 +148,10 @@ fn refuses_sizes_that_lie_and_endless_headers() {
 
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::GNULongName);
-    (
-        header.set_mode(0),
-        header.set_uid(0),
-        header.set_gid(0),
-        header.set_mtime(0),
-    );
+    header.set_mode(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_size(1 << 40);
     header.set_cksum();
     assert!(matches!(
@@ -172,4 +168,42 @@ fn refuses_sizes_that_lie_and_endless_headers() {
         read(&endless),
         Err(ReadError::TooMuchMetadata { .. })
     ));
+}
+
+#[test]
+fn reads_on_after_an_old_directory_with_content_and_after_global_records() {
+    let mut old = tar::Header::new_old();
+    old.as_mut_bytes()[..2].copy_from_slice(b"d/");
+    old.as_mut_bytes()[field::TYPE] = 0;
+    old.set_mode(0o755);
+    old.set_uid(0);
+    old.set_gid(0);
+    old.set_mtime(0);
+    old.set_size(700);
+    old.set_cksum();
+    let mut global = tar::Header::new_ustar();
+    global.set_entry_type(tar::EntryType::XGlobalHeader);
+    global.set_mode(0);
+    global.set_uid(0);
+    global.set_gid(0);
+    global.set_mtime(0);
+    global.set_size(18);
+    global.set_cksum();
+    let mut records = b"18 comment=a note\n".to_vec();
+    assert_eq!(records.len(), 18);
+    records.resize(512, 0);
+    let mut tar = [old.as_bytes().as_slice(), &[b'x'; 1024]].concat();
+    tar.extend_from_slice(&written(&[(file(b"f", 0), b"")])[..512]);
+    tar.extend_from_slice(global.as_bytes());
+    tar.extend_from_slice(&records);
+    let paths = read(&tar).unwrap().into_iter().map(|(entry, _)| entry.path);
+    assert_eq!(paths.collect::<Vec<_>>(), [Path::new("d"), Path::new("f")]);
+}
+
+#[test]
+fn refuses_the_id_that_system_calls_take_for_none() {
+    let mut entry = file(b"f", 0);
+    entry.meta.gid = u32::MAX;
+    let error = read(&written(&[(entry, b"")])).unwrap_err().to_string();
+    assert_eq!(error, "f: its gid is no number, or too large");
 }
