@@ -222,7 +222,7 @@ impl Store {
         lock.lock_shared().map_err(io_error("lock", &lock_path))?;
         let tmp = tmp::ProcessTmp::new(root)?;
         if let Some(_others_wait) = fresh {
-            complete(root, tmp.path())?;
+            complete(root, tmp.path()?)?;
         }
         Ok(Self(Arc::new(Inner {
             root: root.clone(),
