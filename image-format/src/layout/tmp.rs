@@ -122,8 +122,10 @@ impl Drop for TmpDir {
 impl Store {
     /// The directory of what this process has not yet published: who ends without dropping the store
     /// removes it.
-    #[must_use]
-    pub fn unfinished(&self) -> &Path {
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn unfinished(&self) -> Result<&Path, StoreError> {
         self.0.tmp.path()
     }
 
