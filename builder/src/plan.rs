@@ -94,6 +94,14 @@ pub enum PlanError {
         /// Where.
         span: Span,
     },
+    /// `FROM` with a stage in other case than it has.
+    #[error("there is no image {name:?}, and the stage is not called so")]
+    StageInCapitals {
+        /// As it is written, expanded.
+        name: String,
+        /// Where.
+        span: Span,
+    },
     /// `COPY --from` its own stage, or one below it.
     #[error("cannot copy from the stage {name:?}: only from stages above this one")]
     NotYetBuilt {
@@ -112,6 +120,7 @@ impl PlanError {
             Self::Word(error) => Some(error.span),
             Self::EmptyBase { span, .. }
             | Self::NoStage { span, .. }
+            | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
             Self::NoTarget { .. } => None,
         }
@@ -136,6 +145,10 @@ impl PlanError {
             Self::NoStage { stages, .. } => Some(format!(
                 "stages are numbered from 0 to {}",
                 stages.saturating_sub(1)
+            )),
+            Self::StageInCapitals { name, .. } => Some(format!(
+                "the names of stages are in lower case, however AS writes them: FROM {}",
+                name.to_lowercase()
             )),
             Self::NotYetBuilt { .. } => {
                 Some("move that stage above this one in the Dockerfile".to_owned())
@@ -270,7 +283,13 @@ fn find_base(
         });
     }
     // Only stages above: the same name below is an image's to docker.
-    Ok(match stage_named(&dockerfile.stages[..number], &name) {
+    let above = &dockerfile.stages[..number];
+    Ok(match stage_named(above, &name) {
+        // `COPY --from` finds it in any case, FROM does not: docker takes it for an image then.
+        Some(stage) if !is_exact(&above[stage], &name) => {
+            let span = base.span;
+            return Err(PlanError::StageInCapitals { name, span });
+        }
         Some(stage) => FileSource::Stage(stage),
         None if name == "scratch" => FileSource::Scratch,
         None => FileSource::Image {
@@ -317,6 +336,10 @@ fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
             .as_ref()
             .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
     })
+}
+
+fn is_exact(stage: &Stage, name: &str) -> bool {
+    stage.name.as_ref().is_some_and(|word| word.text == name)
 }
 
 fn target_number(dockerfile: &Dockerfile, target: Option<&str>) -> Result<usize, PlanError> {

@@ -88,9 +88,17 @@ fn one_stage_alone_has_no_name() {
 
 #[test]
 fn a_stage_on_a_stage_needs_it() {
-    let plan = plan("FROM x AS a\nFROM y\nFROM A AS c\nFROM c", None).unwrap();
+    let plan = plan("FROM x AS A\nFROM y\nFROM a AS c\nFROM c", None).unwrap();
     assert_eq!(numbers(&plan), [0, 2, 3]);
     assert_eq!(plan.stages[2].base, Source::Stage(1));
+}
+
+#[test]
+fn from_takes_the_case_of_a_stage_seriously_and_copy_does_not() {
+    let error = plan("FROM x AS Big\nFROM Big", None).unwrap_err();
+    assert!(error.hint().unwrap().ends_with("FROM big"), "{error}");
+    let plan = plan("FROM x AS Big\nFROM y\nCOPY --from=BIG /a /a", None).unwrap();
+    assert_eq!(plan.stages[1].copies[&0], Source::Stage(0));
 }
 
 #[test]

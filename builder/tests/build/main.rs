@@ -4,58 +4,9 @@
 
 mod bench;
 mod builds;
+#[path = "../support/twice.rs"]
+mod twice;
 
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, ExitCode};
-
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Asks for the user namespace, before there is any thread.
-const IN_USER_NAMESPACE: &str = "MKIMG_TEST_USER_NAMESPACE";
-/// Has a subordinate range; `tests/install` makes it.
-const USER: &str = "mkimg-test";
-
-fn main() -> ExitCode {
-    runner::reexec::dispatch();
-    let mut arguments = Arguments::from_args();
-    let rootless = std::env::var_os(IN_USER_NAMESPACE).is_some();
-    if rootless {
-        match runner::userns::enter() {
-            Ok(rung) => assert_eq!(rung, runner::userns::Rung::Subordinate),
-            Err(error) => {
-                eprintln!("{error}: {error:?}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    arguments.test_threads.get_or_insert(2);
-    let mut trials = builds::trials();
-    if !rootless {
-        let filter = arguments.filter.clone();
-        trials.push(Trial::test("all_again_in_a_user_namespace", move || {
-            again(filter)
-        }));
-    }
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn again(filter: Option<String>) -> Result<(), Failed> {
-    let place = tempfile::tempdir()?;
-    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755))?;
-    let binary = place.path().join("tests");
-    std::fs::copy(std::env::current_exe()?, &binary)?;
-    let output = Command::new("runuser")
-        .args(["-u", USER, "--"])
-        .arg(&binary)
-        .args(filter.filter(|filter| !filter.starts_with("all_again")))
-        .env(IN_USER_NAMESPACE, "1")
-        .env(builds::EXPECTED, builds::image_id()?)
-        .current_dir("/")
-        .output()?;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-    }
+fn main() -> std::process::ExitCode {
+    twice::main(builds::trials, Some((builds::EXPECTED, builds::image_id)))
 }

@@ -3,101 +3,77 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::remover::Remover;
 use super::{Store, StoreError, io_error};
 
-const LOCK: &str = "lock";
-/// How many directories may wait to be removed; whoever drops one more waits too.
-const MOST_WAITING: usize = 16;
-
-/// This process's directory under `tmp/`. It is alive as long as its lock file is locked: a
-/// process ID would say nothing in another PID namespace, or after a reboot.
+/// This process's directory under `tmp/`, made when something is first written: many commands only
+/// read. It is alive as long as it is locked: a process ID would say nothing in another PID
+/// namespace, or after a reboot.
 pub(super) struct ProcessTmp {
+    /// Dropped before the directory that all it removes is in.
+    remover: Remover,
+    parent: PathBuf,
+    own: OnceLock<Own>,
+    making: Mutex<()>,
+}
+
+struct Own {
     dir: tempfile::TempDir,
     _lock: File,
-    /// Started with the first directory to be removed; `None` where it could not be.
-    remover: OnceLock<Option<Remover>>,
-}
-
-/// A thread that removes directories, so that nobody has to wait for the disk to forget them.
-struct Remover {
-    tasks: SyncSender<Task>,
-    thread: JoinHandle<()>,
-}
-
-enum Task {
-    Remove(PathBuf),
-    /// Says that all before it is done.
-    Tell(SyncSender<()>),
-}
-
-impl Remover {
-    fn start() -> Option<Self> {
-        let (tasks, to_do) = sync_channel(MOST_WAITING);
-        let thread = std::thread::Builder::new().name("remover".into());
-        let thread = thread.spawn(move || {
-            for task in to_do {
-                // What cannot be removed now, the next process sweeps. Who waited may be gone.
-                match task {
-                    Task::Remove(dir) => drop(super::remove_tree(&dir)),
-                    Task::Tell(waiting) => drop(waiting.send(())),
-                }
-            }
-        });
-        thread.ok().map(|thread| Self { tasks, thread })
-    }
 }
 
 impl ProcessTmp {
-    /// Sweeps what dead processes left, then makes this one's directory.
+    /// Sweeps what dead processes left.
     pub(super) fn new(root: &Path) -> Result<Self, StoreError> {
         let parent = root.join("tmp");
-        // Held while a directory is not yet locked, so that nobody takes it for a dead one's.
-        let guard = File::open(&parent).map_err(io_error("open", &parent))?;
-        guard.lock().map_err(io_error("lock", &parent))?;
+        let _guard = guard(&parent)?;
         sweep(&parent)?;
-        let dir = tempfile::Builder::new().prefix("p").tempdir_in(&parent);
-        let dir = dir.map_err(io_error("make a directory in", &parent))?;
-        let path = dir.path().join(LOCK);
-        let lock = File::create(&path).map_err(io_error("write", &path))?;
-        lock.lock().map_err(io_error("lock", &path))?;
         Ok(Self {
-            dir,
-            _lock: lock,
-            remover: OnceLock::new(),
+            remover: Remover::default(),
+            parent,
+            own: OnceLock::new(),
+            making: Mutex::new(()),
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Has a directory removed, at the latest when this is dropped.
-    fn remove(&self, dir: PathBuf) {
-        // Most are moved away by now.
-        if !dir.exists() {
-            return;
-        }
-        if let Some(remover) = self.remover.get_or_init(Remover::start) {
-            // It takes them as long as there is a sender.
-            let _ = remover.tasks.send(Task::Remove(dir));
-        }
+    pub(super) fn path(&self) -> Result<&Path, StoreError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = match self.own.get() {
+            Some(own) => own,
+            None => {
+                let own = Own::make(&self.parent)?;
+                self.own.get_or_init(|| own)
+            }
+        };
+        Ok(own.dir.path())
     }
 }
 
-impl Drop for ProcessTmp {
+impl Own {
+    fn make(parent: &Path) -> Result<Self, StoreError> {
+        let _guard = guard(parent)?;
+        let dir = tempfile::Builder::new().prefix("p").tempdir_in(parent);
+        let dir = dir.map_err(io_error("make a directory in", parent))?;
+        let lock = File::open(dir.path()).map_err(io_error("open", dir.path()))?;
+        lock.lock().map_err(io_error("lock", dir.path()))?;
+        Ok(Self { dir, _lock: lock })
+    }
+}
+
+impl Drop for Own {
     fn drop(&mut self) {
-        if let Some(Remover { tasks, thread }) = self.remover.take().flatten() {
-            drop(tasks);
-            // A panic in it has been told of.
-            let _ = thread.join();
-        }
         // What cannot be removed now, the next process sweeps.
         let _ = super::remove_tree(self.dir.path());
     }
+}
+
+/// Held while a directory is not yet locked, so that nobody takes it for a dead one's.
+fn guard(parent: &Path) -> Result<File, StoreError> {
+    let guard = File::open(parent).map_err(io_error("open", parent))?;
+    guard.lock().map_err(io_error("lock", parent))?;
+    Ok(guard)
 }
 
 fn sweep(parent: &Path) -> Result<(), StoreError> {
@@ -113,16 +89,15 @@ fn sweep(parent: &Path) -> Result<(), StoreError> {
 }
 
 fn is_dead(dir: &Path) -> Result<bool, StoreError> {
-    let path = dir.join(LOCK);
-    let lock = match File::open(&path) {
+    let lock = match File::open(dir) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(io_error("open", &path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io_error("open", dir)(error)),
     };
     match lock.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", dir)(error)),
     }
 }
 
@@ -144,7 +119,8 @@ impl TmpDir {
 
 impl Drop for TmpDir {
     fn drop(&mut self) {
-        self.store.0.tmp.remove(std::mem::take(&mut self.path));
+        let path = std::mem::take(&mut self.path);
+        self.store.0.tmp.remover.remove(path);
     }
 }
 
@@ -154,7 +130,7 @@ impl Store {
     /// # Errors
     /// When it cannot be made.
     pub fn tmp_dir(&self) -> Result<TmpDir, StoreError> {
-        let parent = self.0.tmp.path();
+        let parent = self.0.tmp.path()?;
         let dir = tempfile::Builder::new().prefix("d").tempdir_in(parent);
         let dir = dir.map_err(io_error("make a directory in", parent))?;
         Ok(TmpDir {
@@ -165,12 +141,7 @@ impl Store {
 
     /// Waits until every directory that was dropped is gone.
     pub fn tidy(&self) {
-        if let Some(Some(remover)) = self.0.tmp.remover.get() {
-            let (tell, told) = sync_channel(1);
-            let asked = remover.tasks.send(Task::Tell(tell));
-            // One that has panicked removes nothing any more.
-            let _ = asked.map(|()| told.recv());
-        }
+        self.0.tmp.remover.wait();
     }
 
     /// A new, empty file on the store's file system, which is gone when dropped, unless it is
@@ -179,7 +150,7 @@ impl Store {
     /// # Errors
     /// When it cannot be made.
     pub fn tmp_file(&self) -> Result<tempfile::NamedTempFile, StoreError> {
-        let parent = self.0.tmp.path();
+        let parent = self.0.tmp.path()?;
         let file = tempfile::Builder::new().prefix("f").tempfile_in(parent);
         file.map_err(io_error("make a file in", parent))
     }
