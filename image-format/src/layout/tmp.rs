@@ -125,6 +125,15 @@ impl Drop for TmpDir {
 }
 
 impl Store {
+    /// The directory of what this process has not yet published: who ends without dropping the store
+    /// removes it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn unfinished(&self) -> Result<&Path, StoreError> {
+        self.0.tmp.path()
+    }
+
     /// A new, empty directory on the store's file system.
     ///
     /// # Errors
