@@ -46,12 +46,17 @@ impl StageState {
         Self::on(image.config.clone(), layers)
     }
 
-    /// On an earlier stage: arguments that it declared hold on.
+    /// On an earlier stage: arguments that it declared hold on, but its `ENV` comes before them now.
     pub(crate) fn stage(below: &Self) -> Self {
-        Self {
+        let mut stage = Self {
             own_cmd: false,
             ..below.clone()
-        }
+        };
+        let env = stage.config.config.env.iter().map(|entry| split(entry));
+        stage
+            .env
+            .extend(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        stage
     }
 
     /// On an image with this config and these layers.
@@ -211,9 +216,12 @@ mod tests {
         let mut below = StageState::scratch(&Platform::host());
         below.set_argument("a", Some("1"));
         below.set_argument("b", None);
+        below.set_env("c", "env");
+        below.set_argument("c", Some("arg"));
         below.own_cmd = true;
         let state = StageState::stage(&below);
-        assert_eq!(state.args().collect::<Vec<_>>(), [("a", "1"), ("b", "")]);
+        let seen = [("a", "1"), ("b", ""), ("c", "env")];
+        assert_eq!(state.args().collect::<Vec<_>>(), seen);
         assert!(!state.own_cmd);
     }
 }

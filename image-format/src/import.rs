@@ -14,7 +14,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use crate::layer::compression::decompress;
-use crate::layer::{Kind, LayerReader, LayerWriter, ReadError, Timestamp, WriteError, whiteout};
+use crate::layer::{
+    Kind, LayerReader, LayerWriter, Meta, ReadError, Timestamp, WriteError, whiteout,
+};
 use crate::layout::{Layer, Store, StoreError};
 use index::{Index, Place};
 
@@ -115,6 +117,9 @@ fn append<W: io::Write>(
     // It was there a moment ago: an archive that somebody changes meanwhile ends here.
     let mut entry = reader.next_entry()?.ok_or(ImportError::Empty)?;
     entry.path = place.path;
+    if entry.path.as_os_str().is_empty() {
+        entry.meta = Meta::root(entry.meta.mtime);
+    }
     if let Some(first) = place.link_to {
         entry.kind = Kind::Hardlink(first);
     }

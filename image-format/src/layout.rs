@@ -21,6 +21,7 @@ mod garbage;
 mod image;
 mod index;
 mod remove;
+mod remover;
 #[cfg(test)]
 mod tests;
 mod tmp;

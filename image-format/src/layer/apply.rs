@@ -60,7 +60,8 @@ const BUFFER: usize = 128 << 10;
 /// Unpacks a plain tar into the directory `dir`, and reads on to the end of the input.
 ///
 /// Nobody else may change `dir` meanwhile. Directories that entries only imply are like those of
-/// the layers below, else root's, 0755, from 1980. Extended attributes that are no part of an image
+/// the layers below, else root's, 0755, from 1980; the root of an
+/// image always is, but for its time. Extended attributes that are no part of an image
 /// (see [`whiteout::is_carried`]) are left out; and so are devices, where the kernel does not let
 /// this process make any, as in a user namespace: a sandbox has its own `/dev`.
 ///
@@ -137,7 +138,7 @@ impl<'a> Unpacker<'a> {
             (Spelling::Plain, Kind::Dir) if name.is_empty() => {
                 self.dirs.truncate(0)?;
                 self.here = None;
-                self.describe(&entry.meta)
+                self.describe(&Meta::root(entry.meta.mtime))
             }
             (Spelling::Plain, _) if name.is_empty() => Err(Refusal::Root.into()),
             (Spelling::Plain, Kind::Hardlink(target)) => self.link(parent, name, target),

@@ -52,6 +52,16 @@ impl Meta {
             ..Self::default()
         }
     }
+
+    /// The metadata of an image's root. Docker, containerd and podman take none of a layer, so that an
+    /// image made of somebody's private directory can be used by everybody in it; here its time counts.
+    #[must_use]
+    pub fn root(mtime: Timestamp) -> Self {
+        Self {
+            mtime,
+            ..Self::implied_dir()
+        }
+    }
 }
 
 /// What an entry is.

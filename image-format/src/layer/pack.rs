@@ -55,7 +55,7 @@ pub enum PackError {
     Below(#[source] io::Error),
 }
 
-/// Packs all that is in `dir`, its own metadata as those of the root included.
+/// Packs all that is in `dir`. The root of an image is root's and for all to see, whatever `dir` is.
 ///
 /// # Errors
 /// When something in it cannot be in a layer, or reading or writing fails.
@@ -69,7 +69,8 @@ pub fn pack_tree<W: Write>(dir: &Path, out: W, epoch: Timestamp) -> Result<W, Pa
 ///
 /// The upper directory is put to what the layer says: no time is after the epoch, sockets are gone,
 /// and so is what was copied up and is as it was. A directory's time after the epoch is no
-/// difference. The root is an entry only if it differs.
+/// difference. The root is an entry only if its time
+/// differs, and is put to what the root of every image is.
 ///
 /// # Errors
 /// As [`pack_tree`].

@@ -201,6 +201,7 @@ impl Tree {
             header_offset: listed.header_offset,
         });
         let (kind, meta) = match listed {
+            Some((_, listed)) if inode == ROOT => (Kind::Dir, Meta::root(listed.entry.meta.mtime)),
             Some((_, listed)) => (listed.entry.kind, listed.entry.meta),
             None => (Kind::Dir, Meta::implied_dir()),
         };

@@ -5,12 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::remover::Remover;
 use super::{Store, StoreError, io_error};
 
 /// This process's directory under `tmp/`, made when something is first written: many commands only
 /// read. It is alive as long as it is locked: a process ID would say nothing in another PID
 /// namespace, or after a reboot.
 pub(super) struct ProcessTmp {
+    /// Dropped before the directory that all it removes is in.
+    remover: Remover,
     parent: PathBuf,
     own: OnceLock<Own>,
     making: Mutex<()>,
@@ -28,6 +31,7 @@ impl ProcessTmp {
         let _guard = guard(&parent)?;
         sweep(&parent)?;
         Ok(Self {
+            remover: Remover::default(),
             parent,
             own: OnceLock::new(),
             making: Mutex::new(()),
@@ -97,11 +101,12 @@ fn is_dead(dir: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// A directory on the store's file system that is removed when dropped, unless moved away.
+/// A directory on the store's file system that is removed when dropped, unless moved away: soon,
+/// and at the latest when the store is closed (see [`Store::tidy`]).
 pub struct TmpDir {
     path: PathBuf,
     /// The store must outlive it, or its process's directory is gone first.
-    _store: Store,
+    store: Store,
 }
 
 impl TmpDir {
@@ -114,8 +119,8 @@ impl TmpDir {
 
 impl Drop for TmpDir {
     fn drop(&mut self) {
-        // What cannot be removed now, the next process sweeps.
-        let _ = super::remove_tree(&self.path);
+        let path = std::mem::take(&mut self.path);
+        self.store.0.tmp.remover.remove(path);
     }
 }
 
@@ -139,7 +144,23 @@ impl Store {
         let dir = dir.map_err(io_error("make a directory in", parent))?;
         Ok(TmpDir {
             path: dir.keep(),
-            _store: self.clone(),
+            store: self.clone(),
         })
+    }
+
+    /// Waits until every directory that was dropped is gone.
+    pub fn tidy(&self) {
+        self.0.tmp.remover.wait();
+    }
+
+    /// A new, empty file on the store's file system, which is gone when dropped, unless it is
+    /// given another name.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn tmp_file(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        let parent = self.0.tmp.path()?;
+        let file = tempfile::Builder::new().prefix("f").tempfile_in(parent);
+        file.map_err(io_error("make a file in", parent))
     }
 }

@@ -6,11 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, Timespec, Timestamps, UTIME_OMIT, futimens, makedev, mknodat,
-    utimensat,
+    AtFlags, FileType, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, fchmod, fchown,
+    fremovexattr, futimens, makedev, mknodat, utimensat,
 };
 
-use crate::layer::entry::Timestamp;
+use super::inode::Inode;
+use crate::layer::entry::{Meta, Timestamp};
 
 fn times(mtime: Timestamp) -> Timestamps {
     Timestamps {
@@ -33,6 +34,20 @@ pub(super) fn set_mtime(dir: BorrowedFd<'_>, name: &Path, mtime: Timestamp) -> i
 
 pub(super) fn set_dir_mtime(dir: BorrowedFd<'_>, mtime: Timestamp) -> io::Result<()> {
     Ok(futimens(dir, &times(mtime))?)
+}
+
+/// Puts the root of a tree to what the root of every image is, see [`Meta::root`].
+pub(super) fn reset_root(root: &Inode) -> io::Result<()> {
+    let Some(dir) = &root.file else {
+        return Ok(());
+    };
+    let Meta { mode, uid, gid, .. } = Meta::implied_dir();
+    fchown(dir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    fchmod(dir, Mode::from_raw_mode(mode))?;
+    for name in root.xattrs.keys() {
+        fremovexattr(dir, name.as_os_str())?;
+    }
+    Ok(())
 }
 
 /// Marks `name` as gone, as overlayfs does.

@@ -5,6 +5,7 @@ use crate::layer::observe::{Look, commands, shell, tree};
 use crate::layer::read::LayerReader;
 use proptest::prelude::*;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 /// No time in a test is after it.
 const NEVER: Timestamp = Timestamp::from_secs(1 << 32);
@@ -157,10 +158,18 @@ fn a_layer_is_what_differs() {
 }
 
 #[test]
-fn the_roots_metadata_are_a_change() {
+fn the_root_is_no_change_and_stays_everybodys() {
     let stack = Stack::new(":", ":");
-    stack.run("chmod 700 .");
-    assert_eq!(stack.pack().unwrap(), ["d 700 0:0 /"]);
+    stack.run("chmod 700 .; chown 5:6 .; setfattr -n user.k -v v .");
+    assert!(stack.pack().is_none());
+    let upper = stack.0.path().join("upper");
+    let meta = fs::metadata(&upper).unwrap();
+    assert_eq!(
+        (meta.mode() & 0o7777, meta.uid(), meta.gid()),
+        (0o755, 0, 0)
+    );
+    let attribute = rustix::fs::getxattr(&upper, "user.k", &mut [0; 8]);
+    assert_eq!(attribute, Err(rustix::io::Errno::NODATA));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::content::Content;
 use super::inode::{self, Id, Inode};
 use super::list::{self, Instead, Is, Item};
 use super::settle;
-use crate::layer::entry::{Entry, Kind, Timestamp};
+use crate::layer::entry::{Entry, Kind, Meta, Timestamp};
 use crate::layer::whiteout::XattrNamespace;
 use crate::layer::write::LayerWriter;
 
@@ -105,8 +105,12 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn walk(&mut self) -> Result<(), PackError> {
-        let root = Inode::read(self.dir.as_fd(), Path::new("."), FileType::Directory);
-        let root = root.map_err(self.failed("read"))?;
+        let read = || Inode::read(self.dir.as_fd(), Path::new("."), FileType::Directory);
+        let mut root = read().map_err(self.failed("read"))?;
+        if self.settles() {
+            settle::reset_root(&root).map_err(self.failed("set the metadata of"))?;
+            root = read().map_err(self.failed("read"))?;
+        }
         let all = self.below.all();
         let found = self.below.find(&all, Path::new(""));
         let found = found.map_err(self.failed("read below"))?;
@@ -169,7 +173,10 @@ impl<'a, W: Write> Walk<'a, W> {
         let entry = Entry {
             path: self.path.clone(),
             kind: Kind::Dir,
-            meta: inode.meta(),
+            meta: match is_root {
+                true => Meta::root(inode.meta().mtime),
+                false => inode.meta(),
+            },
         };
         self.levels.push(Level {
             id: inode::id(&inode.stat),
