@@ -12,6 +12,7 @@ use crate::commands;
 use crate::diagnostic::ExitCodes;
 use crate::error::Error;
 use crate::root;
+use crate::signals::Unfinished;
 
 /// Builds container images from a Dockerfile and runs them, with no daemon and no root.
 #[derive(Parser)]
@@ -47,6 +48,16 @@ impl Globals {
     /// The store, made where there is none.
     pub fn open_store(&self) -> Result<Store, Error> {
         Ok(Store::open(&self.store_root()?)?)
+    }
+
+    /// The store, for something that a signal may end at any moment without leaving half of it.
+    ///
+    /// To be called before there is any other thread.
+    pub fn open_store_tidily(&self) -> Result<(Store, Unfinished), Error> {
+        let unfinished = Unfinished::watch()?;
+        let store = self.open_store()?;
+        unfinished.add(store.unfinished()?);
+        Ok((store, unfinished))
     }
 }
 

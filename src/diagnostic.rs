@@ -90,7 +90,7 @@ fn build(failure: &BuildFailure) {
             let _ = writeln!(stderr, "  {}", progress::shown(line));
         }
     }
-    let (message, hint) = (chain(source), source.hint());
+    let (message, hint) = (chain(source), source.hint().or_else(|| hint::room(source)));
     match source.span() {
         Some(span) => snippet::print(&snippet::Place {
             name,

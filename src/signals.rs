@@ -1,10 +1,13 @@
-//! Ctrl-C and its kin while a build runs: the first asks it to end, the second ends it.
+//! Ctrl-C and its kin. While a build runs the first asks it to end, and the second ends it; what else takes
+//! its time is ended at once, without leaving half of its work.
 
 use std::io;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use builder::cancel::Cancel;
+use image_format::layout::remove_tree;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::error::Error;
@@ -23,29 +26,67 @@ impl Interrupt {
 /// Sets `cancel` when SIGINT, SIGTERM or SIGHUP comes; a second one ends the process at once. Whatever runs
 /// in a sandbox ends with it.
 ///
-/// To be called before there is any other thread: the signals are blocked here, for all threads that are made
-/// after, and waited for in one. Programs that are started do not inherit that.
+/// To be called before there is any other thread.
 pub fn watch(cancel: &Cancel) -> Result<Interrupt, Error> {
+    let interrupt = Interrupt::default();
+    let (cancel, first) = (cancel.clone(), interrupt.clone());
+    on_signal(move |signal| {
+        if first.signal().is_some() {
+            end(signal);
+        }
+        first.0.store(signal, Ordering::Release);
+        cancel.cancel();
+    })?;
+    Ok(interrupt)
+}
+
+/// Files and directories that are removed when a signal ends the process.
+#[derive(Clone, Debug, Default)]
+pub struct Unfinished(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Unfinished {
+    /// Ends the process at SIGINT, SIGTERM or SIGHUP, and removes what was added before.
+    ///
+    /// To be called before there is any other thread.
+    pub fn watch() -> Result<Self, Error> {
+        let unfinished = Self::default();
+        let all = unfinished.clone();
+        on_signal(move |signal| {
+            for path in all.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                // What of the store cannot be removed now, the next process sweeps.
+                let _ = remove_tree(path);
+            }
+            end(signal);
+        })?;
+        Ok(unfinished)
+    }
+
+    /// Adds one, by a path that nothing else can come to have.
+    pub fn add(&self, path: &Path) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(path.to_owned());
+    }
+}
+
+fn end(signal: u8) -> ! {
+    std::process::exit(128 + i32::from(signal))
+}
+
+/// Calls `hear` with the number of each SIGINT, SIGTERM and SIGHUP. The signals are blocked here, for all
+/// threads that are made after, and waited for in one. Programs that are started do not inherit that.
+fn on_signal(hear: impl Fn(u8) + Send + 'static) -> Result<(), Error> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
     }
     let failed = |errno| Error::Signals(io::Error::from(errno));
     signals.thread_block().map_err(failed)?;
-    let interrupt = Interrupt::default();
-    let (cancel, first) = (cancel.clone(), interrupt.clone());
     let wait = move || {
         while let Ok(signal) = signals.wait() {
             // Numbers of signals are below 65.
-            let number = signal as u8;
-            if first.signal().is_some() {
-                std::process::exit(128 + i32::from(number));
-            }
-            first.0.store(number, Ordering::Release);
-            cancel.cancel();
+            hear(signal as u8);
         }
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(wait).map_err(Error::Signals)?;
-    Ok(interrupt)
+    thread.spawn(wait).map(drop).map_err(Error::Signals)
 }

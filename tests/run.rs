@@ -1,4 +1,5 @@
 //! `mkimg run`: what runs, as whom, with which environment and files, and what is left of it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
@@ -58,7 +59,7 @@ fn exit_codes_are_the_programs_own_or_dockers() {
         run(&["busybox", "/etc/passwd"]).exits(126);
         run(&["busybox", "/etc"]).exits(126);
         let image = run(&["busybos"]).exits(125);
-        assert!(image.err().contains("did you mean busybox"), "{image:?}");
+        assert!(image.err().contains("did you mean"), "{image:?}");
         run(&["--nope", "busybox"]).exits(125);
         run(&["-w", "here", "busybox", "true"]).exits(125);
         run(&["-u", "nobody-here", "busybox", "true"]).exits(125);

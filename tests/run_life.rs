@@ -1,4 +1,5 @@
 //! `mkimg run`: signals, terminals, and what is left when it is killed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -147,11 +147,20 @@ fn read_ignore(path: &Path) -> Result<Option<String>, ContextError> {
         path: path.to_owned(),
         source,
     };
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+    // Without NONBLOCK a pipe would hold the build up.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(failed(error.into())),
     };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(std::io::Error::other("it is not a regular file")));
+    }
+    if metadata.len() > LARGEST_IGNORE {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
     let mut bytes = Vec::new();
     file.take(LARGEST_IGNORE)
         .read_to_end(&mut bytes)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use image_format::layout::StoreError;
+use image_format::reference::Reference;
 
 use crate::cache::CacheError;
 use crate::context::ContextError;
@@ -135,11 +136,12 @@ impl BuildError {
                 nearest: Some(name),
                 ..
             } => Some(format!("did you mean {name:?}?")),
-            Self::NoBase { .. } => Some(
-                "images are not pulled yet: bring it in with `mkimg load` or `mkimg import`; \
-                 `mkimg images` lists those that are there"
+            Self::NoBase { name, .. } => Some(match name.parse::<Reference>() {
+                Err(wrong) => format!("no image can have this name: {wrong}"),
+                Ok(_) => "images are not pulled yet: bring it in with `mkimg load` or \
+                          `mkimg import`; `mkimg images` lists those that are there"
                     .to_owned(),
-            ),
+            }),
             Self::OnBuild { .. } => {
                 Some("write those instructions into this Dockerfile, and use another base".into())
             }

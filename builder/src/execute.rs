@@ -51,6 +51,12 @@ pub struct Built {
 /// # Errors
 /// When anything of it fails. The store is as it was then, but for the cache of what was done.
 pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
+    let built = carry_out(request, backend);
+    request.store.tidy();
+    built
+}
+
+fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
     let dockerfile = dockerfile::parse(&request.dockerfile.text)?;
     let (epoch, created) = epoch(request)?;
     let mut given = request.build_args.clone();

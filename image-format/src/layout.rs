@@ -21,6 +21,7 @@ mod garbage;
 mod image;
 mod index;
 mod remove;
+mod remover;
 #[cfg(test)]
 mod tests;
 mod tmp;
@@ -222,7 +223,7 @@ impl Store {
         lock.lock_shared().map_err(io_error("lock", &lock_path))?;
         let tmp = tmp::ProcessTmp::new(root)?;
         if let Some(_others_wait) = fresh {
-            complete(root, tmp.path())?;
+            complete(root, tmp.path()?)?;
         }
         Ok(Self(Arc::new(Inner {
             root: root.clone(),

@@ -64,7 +64,7 @@ pub fn run(args: &ImportArgs, globals: &Globals) -> Result<ExitCode, Error> {
         // To whom the files belong in the image: the user's own to root, as everywhere.
         runner::userns::enter()?;
     }
-    let store = globals.open_store()?;
+    let (store, _unfinished) = globals.open_store_tidily()?;
     let layer = match (directory, &args.source) {
         (Some(dir), _) => pack(&store, dir, epoch)?,
         (None, Some(source)) => unpacked(&store, source, epoch)?,

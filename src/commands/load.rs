@@ -30,7 +30,7 @@ pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
         Some(path) => Source::Archive(Box::new(super::open(path)?)),
         None => Source::Archive(Box::new(stdin()?)),
     };
-    let store = globals.open_store()?;
+    let (store, _unfinished) = globals.open_store_tidily()?;
     let loaded = archive::load(&store, source)?;
     if args.quiet {
         return Ok(ExitCode::SUCCESS);

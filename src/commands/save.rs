@@ -13,6 +13,7 @@ use image_format::layout::{Image, Store};
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output;
+use crate::signals::Unfinished;
 
 /// How the names of unfinished files begin.
 const UNFINISHED: &str = ".mkimg-save-";
@@ -50,19 +51,19 @@ enum SaveFormat {
 
 /// Saves images and their names.
 pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let store = globals.open_store()?;
+    let (store, unfinished) = globals.open_store_tidily()?;
     let images = args.images.iter().map(|name| store.resolve(name));
     let images = images.collect::<Result<Vec<Image>, _>>()?;
     let kind = match (args.format, &args.output) {
         (SaveFormat::OciDir, Some(dir)) => {
-            to_directory(&store, &images, dir)?;
+            to_directory(&store, &images, dir, &unfinished)?;
             return Ok(ExitCode::SUCCESS);
         }
         (SaveFormat::OciArchive, _) => ArchiveKind::Oci,
         (SaveFormat::DockerArchive | SaveFormat::OciDir, _) => ArchiveKind::Docker,
     };
     match &args.output {
-        Some(path) => to_file(&store, &images, kind, path)?,
+        Some(path) => to_file(&store, &images, kind, path, &unfinished)?,
         None => to_stdout(&store, &images, kind)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -80,7 +81,13 @@ fn to_stdout(store: &Store, images: &[Image], kind: ArchiveKind) -> Result<(), E
 }
 
 /// A file appears whole or not at all; a device or a pipe is written to as it is.
-fn to_file(store: &Store, images: &[Image], kind: ArchiveKind, path: &Path) -> Result<(), Error> {
+fn to_file(
+    store: &Store,
+    images: &[Image],
+    kind: ArchiveKind,
+    path: &Path,
+    unfinished: &Unfinished,
+) -> Result<(), Error> {
     let failed = |source| Error::File {
         action: "write",
         path: path.to_owned(),
@@ -95,6 +102,7 @@ fn to_file(store: &Store, images: &[Image], kind: ArchiveKind, path: &Path) -> R
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(parent(path))
         .map_err(failed)?;
+    unfinished.add(new.path());
     write(store, images, kind, new.as_file())?;
     new.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -109,7 +117,12 @@ fn write(store: &Store, images: &[Image], kind: ArchiveKind, out: impl Write) ->
     })
 }
 
-fn to_directory(store: &Store, images: &[Image], dir: &Path) -> Result<(), Error> {
+fn to_directory(
+    store: &Store,
+    images: &[Image],
+    dir: &Path,
+    unfinished: &Unfinished,
+) -> Result<(), Error> {
     let failed = |source| Error::File {
         action: "make",
         path: dir.to_owned(),
@@ -119,6 +132,7 @@ fn to_directory(store: &Store, images: &[Image], dir: &Path) -> Result<(), Error
         .prefix(UNFINISHED)
         .tempdir_in(parent(dir))
         .map_err(failed)?;
+    unfinished.add(new.path());
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     archive::save_directory(store, images, new.path())?;
     // Takes the place of an empty directory, and of no other.

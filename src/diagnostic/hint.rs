@@ -1,5 +1,6 @@
 //! What the user can do about an error.
 
+use std::error::Error as StdError;
 use std::io;
 
 use image_format::archive::ArchiveError;
@@ -13,6 +14,19 @@ use crate::error::Error;
 
 /// What to do, where something better than the obvious is known.
 pub fn hint(error: &Error) -> Option<String> {
+    known(error).or_else(|| room(error))
+}
+
+/// What to do where a disk is full, whatever was to be written.
+pub fn room(error: &(dyn StdError + 'static)) -> Option<String> {
+    let causes = std::iter::successors(Some(error), |error| StdError::source(*error));
+    let mut failures = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    failures
+        .any(is_full)
+        .then(|| "make room on the disk; mkimg rmi removes images that are no longer needed".into())
+}
+
+fn known(error: &Error) -> Option<String> {
     match error {
         Error::NoStoreRoot => Some("say where with --root DIR".into()),
         Error::Store(error) | Error::Archive(ArchiveError::Store(error)) => store(error),
@@ -50,12 +64,9 @@ pub fn hint(error: &Error) -> Option<String> {
         Error::StandardInput(_) => Some("write it to a file, and name that".into()),
         Error::BuildArg(_) => Some("NAME=VALUE, or NAME for the value it has here".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
-        Error::File { source, .. } if is_full(source) => Some(FULL.into()),
         _ => None,
     }
 }
-
-const FULL: &str = "make room on the disk; mkimg rmi removes images that are no longer needed";
 
 fn is_full(error: &io::Error) -> bool {
     matches!(
@@ -66,7 +77,6 @@ fn is_full(error: &io::Error) -> bool {
 
 fn store(error: &StoreError) -> Option<String> {
     match error {
-        StoreError::Io { source, .. } if is_full(source) => Some(FULL.into()),
         StoreError::NoImage {
             nearest: Some(nearest),
             ..
@@ -95,7 +105,6 @@ fn import(error: &ImportError) -> Option<String> {
         ImportError::Compression("xz") => Some("xz -dc FILE | mkimg import - NAME".into()),
         ImportError::Compression("bzip2") => Some("bzip2 -dc FILE | mkimg import - NAME".into()),
         ImportError::Compression(_) => Some("unpack it, and import the tar or directory".into()),
-        ImportError::Io { source, .. } if is_full(source) => Some(FULL.into()),
         ImportError::Store(error) => store(error),
         _ => None,
     }

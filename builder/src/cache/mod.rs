@@ -16,7 +16,8 @@ pub mod key;
 pub mod layers;
 pub mod record;
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use image_format::layout::{Store, StoreError};
@@ -48,6 +49,9 @@ pub enum CacheError {
     Store(#[from] StoreError),
 }
 
+/// So many bytes of a file are read or written at once.
+const BUFFER: usize = 64 << 10;
+
 /// The directory of one kind of things in the cache.
 fn directory(store: &Store, kind: &str) -> PathBuf {
     store.root().join("cache/v1").join(kind)
@@ -55,28 +59,59 @@ fn directory(store: &Store, kind: &str) -> PathBuf {
 
 /// Writes a file of the cache so that it is there whole or not at all. It is not made durable:
 /// what a crash of the machine loses, is made again; what it tears, its reader finds out.
+///
+/// A file that holds just that is left alone: to take one's place costs a wait for the disk.
 pub(crate) fn publish(
     store: &Store,
     kind: &str,
     name: &str,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl Fn(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CacheError> {
     let dir = directory(store, kind);
     let path = dir.join(name);
+    if holds(&path, &write).unwrap_or(false) {
+        return Ok(());
+    }
     let failed = |source| CacheError::Write {
         path: path.clone(),
         source,
     };
-    let tmp = store.tmp_dir()?;
-    let new = tmp.path().join("new");
+    let new = store.tmp_file()?;
     let written = || -> io::Result<()> {
-        std::fs::create_dir_all(&dir)?;
-        let mut file = io::BufWriter::with_capacity(1 << 16, std::fs::File::create(&new)?);
+        let mut file = io::BufWriter::with_capacity(BUFFER, new.as_file());
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        std::fs::rename(&new, &path)
+        file.flush()?;
+        std::fs::create_dir_all(&dir)
     };
-    written().map_err(failed)
+    written().map_err(failed)?;
+    new.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Whether a file holds what `write` would write.
+fn holds(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<bool> {
+    let mut there = Comparison(io::BufReader::with_capacity(BUFFER, File::open(path)?));
+    write(&mut there)?;
+    Ok(there.0.fill_buf()?.is_empty())
+}
+
+/// Fails when something else is written than what is there.
+struct Comparison<R>(R);
+
+impl<R: BufRead> Write for Comparison<R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let there = self.0.fill_buf()?;
+        let count = bytes.len().min(there.len());
+        if count == 0 || bytes[..count] != there[..count] {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.0.consume(count);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The bytes of a file of the cache; none where it is missing or larger than `limit` bytes.
@@ -90,4 +125,43 @@ fn read_file(path: &Path, limit: u64) -> Option<Vec<u8>> {
         return None;
     }
     std::fs::read(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let inode = || {
+            let path = directory(&store, "kind").join("name");
+            std::fs::metadata(path).unwrap().ino()
+        };
+        let put = |text: &str| {
+            publish(&store, "kind", "name", |out| {
+                text.as_bytes()
+                    .chunks(7)
+                    .try_for_each(|part| out.write_all(part))
+            })
+            .unwrap();
+            assert_eq!(read(&store, "kind", "name", 100_000), Some(text.into()));
+        };
+        let long = "0123456789".repeat(9_000);
+        put(&long);
+        let first = inode();
+        put(&long);
+        assert_eq!(inode(), first);
+        for other in [
+            &long[..80_000],
+            "",
+            &format!("{long}x"),
+            &long.replace('0', "x"),
+        ] {
+            put(other);
+        }
+    }
 }

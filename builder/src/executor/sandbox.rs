@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 
 use runner::sandbox::{Mount, MountSource, Network, SandboxSpec, Stdio, Stream};
-use runner::{Running, Sandbox, SandboxError};
-use rustix::event::{PollFd, PollFlags, poll};
+use runner::{Sandbox, SandboxError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Executor, ExecutorError, Ran, RunStep};
 use crate::cancel::Cancel;
@@ -16,7 +15,12 @@ use crate::progress::Output;
 use crate::request::RunNetwork;
 
 /// How long a command may go on after it was cancelled, at most.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+/// The most of its output that is read at once, in bytes.
+const BUFFER: usize = 64 << 10;
 /// The same on every machine: nothing of this one may be in a layer.
 const HOSTNAME: &str = "localhost";
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
@@ -37,19 +41,19 @@ impl Executor for SandboxExecutor {
         }
         let mut running = Sandbox::spawn(&spec(step)).map_err(|error| refused(step, error))?;
         let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
-        let running = &running;
-        let (pumped, exit) = std::thread::scope(|scope| {
-            let (ended, watch) = mpsc::channel::<()>();
-            scope.spawn(move || kill_on_cancel(running, cancel, &watch));
-            let pumped = pump(stdout, stderr, output);
-            if pumped.is_err() {
-                // Nobody reads what it writes: it would wait for that for ever.
+        let mut killed = false;
+        let pumped = pump(&running, stdout, stderr, output, &mut || {
+            if cancel.is_cancelled() && !killed {
+                // It can only fail where there is nothing left to kill.
                 let _ = running.kill();
+                killed = true;
             }
-            let exit = running.wait();
-            drop(ended);
-            (pumped, exit)
         });
+        if pumped.is_err() {
+            // Nobody reads what it writes: it would wait for that for ever.
+            let _ = running.kill();
+        }
+        let exit = running.wait();
         if cancel.is_cancelled() {
             return Err(ExecutorError::Cancelled);
         }
@@ -59,16 +63,6 @@ impl Executor for SandboxExecutor {
             code: exit.code(),
             mount_targets: running.created_targets().to_vec(),
         })
-    }
-}
-
-fn kill_on_cancel(running: &Running, cancel: &Cancel, ended: &mpsc::Receiver<()>) {
-    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PATIENCE) {
-        if cancel.is_cancelled() {
-            // It can only fail where there is nothing left to kill.
-            let _ = running.kill();
-            return;
-        }
     }
 }
 
@@ -131,31 +125,44 @@ fn resolv_conf(network: RunNetwork) -> String {
     }
 }
 
-/// Hands on what both pipes bring, as it comes, until both are closed.
+/// Hands on what both pipes bring, as it comes, until both are closed and `running` hangs up.
+/// Calls `tick` at least every so often.
 fn pump(
+    running: impl AsFd,
     stdout: Option<File>,
     stderr: Option<File>,
     output: &mut dyn FnMut(Output, &[u8]),
+    tick: &mut dyn FnMut(),
 ) -> io::Result<()> {
-    let mut open: Vec<(Output, File)> = [(Output::Stdout, stdout), (Output::Stderr, stderr)]
-        .into_iter()
+    let pipes = [(Output::Stdout, stdout), (Output::Stderr, stderr)];
+    let pipes = pipes.into_iter();
+    let mut open: Vec<(Output, File)> = pipes
         .filter_map(|(stream, pipe)| Some((stream, pipe?)))
         .collect();
-    let mut buffer = vec![0; 64 << 10];
-    while !open.is_empty() {
-        let mut polled: Vec<PollFd<'_>> = open
-            .iter()
+    let mut buffer = vec![0; BUFFER];
+    let mut ended = false;
+    while !ended || !open.is_empty() {
+        let pipes = open.iter();
+        let mut polled: Vec<PollFd<'_>> = pipes
             .map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN))
             .collect();
-        match poll(&mut polled, None) {
+        if !ended {
+            // To be told of its end alone.
+            polled.push(PollFd::new(&running, PollFlags::empty()));
+        }
+        match poll(&mut polled, Some(&PATIENCE)) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
         }
+        tick();
         let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+        ended |= ready.get(open.len()).is_some_and(|hung_up| *hung_up);
         let mut closed = Vec::new();
-        for (at, _) in ready.iter().enumerate().filter(|(_, ready)| **ready) {
-            let (stream, pipe) = &mut open[at];
+        for (at, (stream, pipe)) in open.iter_mut().enumerate() {
+            if !ready[at] {
+                continue;
+            }
             match pipe.read(&mut buffer) {
                 Ok(0) => closed.push(at),
                 Ok(read) => output(*stream, &buffer[..read]),
@@ -174,27 +181,41 @@ fn pump(
 mod tests {
     use std::io::Write;
     use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
-    fn both_pipes_are_pumped_to_their_ends() {
+    fn both_pipes_are_pumped_to_their_ends_and_the_end_awaited() {
         let pipe = || {
             let (reader, writer) = io::pipe().unwrap();
             (File::from(OwnedFd::from(reader)), writer)
         };
         let ((out, mut to_out), (err, mut to_err)) = (pipe(), pipe());
+        let (running, end) = UnixStream::pair().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&ended);
         let writer = std::thread::spawn(move || {
             to_err.write_all(b"first").unwrap();
             drop(to_err);
             to_out.write_all(&vec![b'x'; 1 << 20]).unwrap();
+            drop(to_out);
+            // So long that the one who waits looks up meanwhile.
+            std::thread::sleep(Duration::from_millis(120));
+            gone.store(true, Ordering::Release);
+            drop(end);
         });
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        pump(Some(out), Some(err), &mut |stream, bytes| match stream {
+        let (mut stdout, mut stderr, mut ticks) = (Vec::new(), Vec::new(), 0);
+        let mut tick = || ticks += 1;
+        let mut take = |stream, bytes: &[u8]| match stream {
             Output::Stdout => stdout.extend_from_slice(bytes),
             Output::Stderr => stderr.extend_from_slice(bytes),
-        })
-        .unwrap();
+        };
+        pump(&running, Some(out), Some(err), &mut take, &mut tick).unwrap();
+        assert!(ended.load(Ordering::Acquire) && ticks > 0);
         writer.join().unwrap();
         assert_eq!((stdout.len(), stderr.as_slice()), (1 << 20, &b"first"[..]));
     }

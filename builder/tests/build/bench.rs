@@ -124,11 +124,11 @@ impl Bench {
         found
     }
 
-    /// What lies in the store's directory of this process, but its lock.
+    /// What lies in the store's directory of this process.
     pub fn left_behind(&self) -> usize {
         let tmp = self.request.store.root().join("tmp");
         let process = fs::read_dir(tmp).unwrap().next().unwrap().unwrap();
-        fs::read_dir(process.path()).unwrap().count() - 1
+        fs::read_dir(process.path()).unwrap().count()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::source::Files;
-use super::{ArchiveError, Source, docker, oci, read_error};
+use super::{ArchiveError, Source, docker, oci, read_error, write_error};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::layout::Store;
@@ -67,7 +67,7 @@ pub(super) fn copy_layer(
     diff_id: Digest,
 ) -> Result<(Digest, u64), ArchiveError> {
     let mut writer = store.blob_writer()?;
-    copy(&mut file, &mut writer).map_err(read_error(name))?;
+    copy(name, &mut file, &mut writer)?;
     let (digest, size) = match digest {
         Some(expected) => (expected, writer.finish_as(expected)?),
         None => writer.finish()?,
@@ -85,14 +85,21 @@ pub(super) fn copy_layer(
     Ok((digest, size))
 }
 
-/// As [`io::copy`], in pieces large enough that zeros become holes.
-pub(super) fn copy(reader: &mut impl Read, writer: &mut impl io::Write) -> io::Result<()> {
+/// Copies the file `name` into the store, in pieces large enough that zeros become holes.
+pub(super) fn copy(
+    name: &str,
+    reader: &mut impl Read,
+    writer: &mut impl io::Write,
+) -> Result<(), ArchiveError> {
     let mut buffer = vec![0; 256 << 10];
     loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => writer.write_all(&buffer[..read])?,
+        let read = reader.read(&mut buffer).map_err(read_error(name))?;
+        if read == 0 {
+            return Ok(());
         }
+        writer
+            .write_all(&buffer[..read])
+            .map_err(write_error(name))?;
     }
 }
 

@@ -1,8 +1,8 @@
 //! OCI image layouts. Source: OCI image specification, `image-layout.md`.
 
+use super::ArchiveError;
 use super::load::{Loaded, copy_layer};
 use super::source::Files;
-use super::{ArchiveError, read_error};
 use crate::config::ImageConfig;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -110,7 +110,7 @@ impl Copier<'_> {
         let name = blob_name(&descriptor.digest);
         let mut file = self.files.need(&name)?;
         let mut writer = self.store.blob_writer()?;
-        super::load::copy(&mut file, &mut writer).map_err(read_error(&name))?;
+        super::load::copy(&name, &mut file, &mut writer)?;
         writer.finish_as(descriptor.digest)?;
         self.durable.push(descriptor.digest);
         Ok(())

@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::{ArchiveError, read_error};
+use super::load::copy;
+use super::{ArchiveError, read_error, write_error};
 use crate::layer::compression::decompress;
 use crate::layout::{LARGEST_DOCUMENT, Store, TmpDir};
 
@@ -126,9 +127,9 @@ fn unpack(store: &Store, reader: Box<dyn Read + Send>) -> Result<Files, ArchiveE
         let kind = entry.header().entry_type();
         if kind.is_file() {
             let path = dir.path().join(number.to_string());
-            File::create(&path)
-                .and_then(|mut file| io::copy(&mut entry, &mut file))
-                .map_err(read_error(&name.display().to_string()))?;
+            let shown = name.display().to_string();
+            let mut file = File::create(&path).map_err(write_error(&shown))?;
+            copy(&shown, &mut entry, &mut file)?;
             files.insert(name, Entry::File(path));
         } else if kind.is_symlink() || kind.is_hard_link() {
             let target = entry.link_name().map_err(error())?.unwrap_or_default();

@@ -70,7 +70,7 @@ impl<W: Write> LayerWriter<W> {
     pub fn new(inner: W, epoch: Timestamp) -> Self {
         Self {
             inner,
-            buffer: vec![0; BUFFER],
+            buffer: Vec::new(),
             filled: 0,
             epoch,
             last: None,
@@ -311,6 +311,8 @@ impl<W: Write> LayerWriter<W> {
             .write_all(&self.buffer[..self.filled])
             .map_err(WriteError::Write)?;
         self.filled = 0;
+        // A layer with nothing in it, as that of most commands, takes no memory.
+        self.buffer.resize(BUFFER, 0);
         Ok(())
     }
 }

@@ -89,13 +89,10 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
-        let dir = self.0.tmp.path();
-        let file = tempfile::Builder::new().prefix("b").tempfile_in(dir);
-        let file = file.map_err(io_error("make a file in", dir))?;
         Ok(BlobWriter {
             store: self.clone(),
             sink: Sink {
-                file,
+                file: self.tmp_file()?,
                 written: 0,
                 hole: false,
             },

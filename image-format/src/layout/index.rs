@@ -163,7 +163,7 @@ impl Store {
         let _lock = lock().map_err(io_error("lock", &path))?;
         let mut index = self.index()?;
         change(&mut index);
-        write(self.root(), &index, self.0.tmp.path())
+        write(self.root(), &index, self.0.tmp.path()?)
     }
 }
 

@@ -137,6 +137,28 @@ fn what_the_dead_left_is_swept_and_the_living_stay() {
 }
 
 #[test]
+fn what_was_dropped_is_gone_when_tidied_or_closed() {
+    let (_dir, store) = store();
+    let tmp = store.root().join("tmp");
+    for number in 0..50 {
+        let dir = store.tmp_dir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/b/file"), "x").unwrap();
+        if number % 2 == 0 {
+            fs::rename(dir.path(), tmp.join(number.to_string())).unwrap();
+        }
+    }
+    let last = store.tmp_dir().unwrap();
+    let own = last.path().parent().unwrap().to_owned();
+    drop(last);
+    store.tidy();
+    assert_eq!(fs::read_dir(own).unwrap().count(), 0);
+    drop(store.tmp_dir().unwrap());
+    drop(store);
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 25);
+}
+
+#[test]
 fn refuses_what_is_newer_or_something_else() {
     let (dir, store) = store();
     fs::write(store.root().join("version"), "2\n").unwrap();

@@ -11,11 +11,11 @@ pub(super) fn write_layer(
     store: &Store,
     pack: impl FnOnce(&mut dyn Write) -> Result<bool, PackError>,
 ) -> Result<Option<Layer>, SnapshotError> {
-    let mut blob = store.blob_writer()?;
-    let packed = blob.fill(pack)?;
-    if !packed? {
+    let (packed, blob) = store.fill_blob(pack)?;
+    let packed = packed?;
+    let Some(blob) = blob.filter(|_| packed) else {
         return Ok(None);
-    }
+    };
     let (diff_id, size) = blob.finish()?;
     Ok(Some(Layer { diff_id, size }))
 }

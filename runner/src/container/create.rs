@@ -15,7 +15,7 @@ use super::name::{self, Name};
 use super::process::{Process, ProcessOptions};
 use super::record::{self, Record};
 use super::volume::{self, Volume};
-use super::{Container, ContainerError, Places, io_error, short};
+use super::{Container, ContainerError, Places, guard, io_error, short};
 use crate::network::{BoundPort, outbound, resolver};
 use crate::sandbox::{Mount, MountSource, Network, SandboxSpec, Stdio, Stream};
 use crate::terminal::WindowSize;
@@ -115,12 +115,13 @@ impl Container {
             make_dir(dir)?;
         }
         places.sweep()?;
-        let dir = match options.remove {
-            true => places.ephemeral.join(&id),
-            false => places.all.join(&id),
+        let parent = match options.remove {
+            true => &places.ephemeral,
+            false => &places.all,
         };
-        let lock = appear(store, &dir)?;
-        let container = Self {
+        let dir = parent.join(&id);
+        let lock = appear(&dir, parent)?;
+        let mut container = Self {
             record: Record {
                 name: Name::generate(0).map_err(ContainerError::Random)?,
                 id,
@@ -138,11 +139,11 @@ impl Container {
             _lock: lock,
         };
         match container.furnish(snapshotter, options) {
-            Ok((container, root)) => {
+            Ok(root) => {
                 let spec = spec(root, process, mounts, hostname, options);
                 Ok((container, spec))
             }
-            Err((container, error)) => {
+            Err(error) => {
                 // The first error is the one to tell.
                 let _ = container.discard();
                 Err(error)
@@ -150,29 +151,23 @@ impl Container {
         }
     }
 
+    /// Fills the directory that is there and locked, and takes the name.
     fn furnish(
-        mut self,
+        &mut self,
         snapshotter: &dyn Snapshotter,
         options: &ContainerOptions,
-    ) -> Result<(Self, RootMount), (Self, ContainerError)> {
-        let mut all = || -> Result<RootMount, ContainerError> {
-            let root = snapshotter.prepare_in(&self.dir, &self.record.stack)?;
-            self.record.name = self.places.claim(&self.record.id, options.name.as_ref())?;
-            self.record.write(&self.dir)?;
-            Ok(root)
-        };
-        match all() {
-            Ok(root) => Ok((self, root)),
-            Err(error) => Err((self, error)),
-        }
+    ) -> Result<RootMount, ContainerError> {
+        let root = snapshotter.prepare_in(&self.dir, &self.record.stack)?;
+        self.record.name = self.places.claim(&self.record.id, options.name.as_ref())?;
+        self.record.write(&self.dir)?;
+        Ok(root)
     }
 }
 
 impl Places {
     /// Gives a container that has a directory a name that no other has.
     fn claim(&self, id: &str, wanted: Option<&Name>) -> Result<Name, ContainerError> {
-        let guard = File::open(&self.names).map_err(io_error("open", &self.names))?;
-        guard.lock().map_err(io_error("lock", &self.names))?;
+        let _guard = guard(&self.names)?;
         for attempt in 0..NAMES {
             let name = match wanted {
                 Some(name) => name.clone(),
@@ -211,13 +206,15 @@ fn make_dir(dir: &Path) -> Result<(), ContainerError> {
     }
 }
 
-/// Makes a directory that is locked before anybody can see it.
-fn appear(store: &Store, dir: &Path) -> Result<File, ContainerError> {
-    let hidden = store.tmp_dir()?;
-    let path = hidden.path();
-    let lock = File::open(path).map_err(io_error("open", path))?;
-    lock.lock().map_err(io_error("lock", path))?;
-    fs::rename(path, dir).map_err(io_error("make", dir))?;
+/// Makes a directory and locks it, before anybody who sweeps can see it unlocked.
+fn appear(dir: &Path, parent: &Path) -> Result<File, ContainerError> {
+    let _guard = guard(parent)?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(dir)
+        .map_err(io_error("make", dir))?;
+    let lock = File::open(dir).map_err(io_error("open", dir))?;
+    lock.lock().map_err(io_error("lock", dir))?;
     Ok(lock)
 }
 

@@ -50,7 +50,7 @@ pub fn list(store: &Store) -> Result<Vec<Listed>, ContainerError> {
         };
         found.push(Listed { record, state, dir });
     }
-    found.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+    found.sort_by_key(|found| std::cmp::Reverse(found.record.created));
     Ok(found)
 }
 

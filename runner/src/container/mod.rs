@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A container runs as long as its directory is locked: flock(2) ends with the process that holds
-//! it, whatever ends that, and knows neither process IDs nor reboots. A directory appears by rename,
-//! locked already. Ephemeral ones that nobody has locked are swept by the next that is made.
+//! it, whatever ends that, and knows neither process IDs nor reboots. While one is made its parent is
+//! locked, so that nobody sweeps it before it is locked itself. Ephemeral ones that nobody has locked are swept by the next that is made.
 
 pub mod attach;
 mod create;
@@ -209,6 +209,7 @@ impl Places {
 
     /// Removes what dead processes left of containers that were to leave nothing.
     fn sweep(&self) -> Result<(), ContainerError> {
+        let _guard = guard(&self.ephemeral)?;
         for entry in entries(&self.ephemeral)? {
             let Some(_lock) = lock(&entry)? else {
                 continue;
@@ -222,6 +223,13 @@ impl Places {
         }
         Ok(())
     }
+}
+
+/// Held while a directory is not yet locked, or a name not yet given.
+fn guard(parent: &Path) -> Result<File, ContainerError> {
+    let guard = File::open(parent).map_err(io_error("open", parent))?;
+    guard.lock().map_err(io_error("lock", parent))?;
+    Ok(guard)
 }
 
 /// Locks a container's directory; `None` where it runs, or is gone.

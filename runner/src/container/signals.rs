@@ -46,7 +46,7 @@ pub enum Event {
 
 impl Signals {
     /// Blocks the signals in the calling thread, which must be the only one, or its threads would
-    /// get them; from now on they wait here. Processes that are started do not inherit it.
+    /// get them; from now on they wait here. A sandbox's payload is started with none blocked.
     ///
     /// # Errors
     /// When the kernel has no descriptor left.

@@ -140,8 +140,9 @@ impl Running {
         if let Some(exit) = *outcome {
             return Ok(exit);
         }
-        let reply = self.stage.receive()?;
+        // The stage ends last, and what was said before its end is not lost with it.
         self.stage.reap();
+        let reply = self.stage.receive()?;
         match reply.body {
             Reply::Exited(exit) => {
                 *outcome = Some(exit);
@@ -210,6 +211,14 @@ impl Running {
             Some(terminal) => Ok(size.apply(terminal)?),
             None => Ok(()),
         }
+    }
+}
+
+/// Hangs up ([`PollFlags::HUP`](rustix::event::PollFlags)) when [`Running::wait`] would not wait
+/// any more, for whoever has more to wait for. Nothing is to be read from it.
+impl AsFd for Running {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stage.channel.as_fd()
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use builder::dockerfile::MAX_FILE_BYTES;
 use builder::request::DockerfileText;
 use image_format::nearest::nearest;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::error::Error;
 
@@ -81,7 +82,12 @@ pub fn dockerfile(context: &Path, file: Option<&Path>) -> Result<DockerfileText,
     let mut bytes = Vec::new();
     // A byte more than the parser takes, so that it can say that it is too large.
     let limit = MAX_FILE_BYTES as u64 + 1;
-    match File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+    let opened = match file {
+        // What somebody names may be a pipe; what lies in a context must not hold the build up.
+        Some(_) => File::open(&path),
+        None => open_at_once(&path),
+    };
+    match opened.and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let nearest = nearest_path(&path);
@@ -104,6 +110,17 @@ pub fn dockerfile(context: &Path, file: Option<&Path>) -> Result<DockerfileText,
         path: Some(path),
         text,
     })
+}
+
+/// Opens a file without waiting for the other end of a pipe, which would be no regular file.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::other("it is not a regular file")),
+    }
 }
 
 /// The entry beside a path that its name was probably meant for.
