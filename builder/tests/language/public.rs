@@ -262,8 +262,8 @@ fn dockerfiles_that_people_wrote() {
         counts,
         Counts::from([
             ("same tree and config", 224),
-            ("same tree, and both refuse later", 3),
-            ("same tree; docker refuses the image's name", 2),
+            ("same tree, and both refuse later", 4),
+            ("same tree; docker refuses the image's name", 1),
             ("both refuse", 12),
             ("not supported", 116),
         ])
