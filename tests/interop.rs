@@ -213,10 +213,7 @@ fn mkimg_unpacks_what_others_built() {
     let theirs = podman_listed(&env, "theirs");
     let push = |compression: &str, target: &str| {
         let format = format!("--compression-format={compression}");
-        podman(
-            &env,
-            &["push", &format, "theirs", target],
-        );
+        podman(&env, &["push", &format, "theirs", target]);
     };
     push("gzip", "oci:gzip:theirs:1");
     push("zstd", "oci:zstd:theirs:2");
