@@ -221,7 +221,11 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
             let code = status.code().unwrap_or(130);
             assert!([0, 130].contains(&code), "{status}");
             let whole = env.path("saved");
-            assert_eq!(whole.exists(), code == 0, "{format}");
+            assert!(whole.exists() || code > 0, "{format}");
+            if whole.exists() {
+                // The signal came too late, and it is there whole.
+                env.mkimg(["load", "-i", "saved"]).success();
+            }
             if whole.is_dir() {
                 std::fs::remove_dir_all(&whole).unwrap();
             } else if whole.exists() {
