@@ -56,7 +56,7 @@ impl Globals {
     pub fn open_store_tidily(&self) -> Result<(Store, Unfinished), Error> {
         let unfinished = Unfinished::watch()?;
         let store = self.open_store()?;
-        unfinished.add(store.unfinished()?);
+        unfinished.make(|| store.unfinished(), |path| path)?;
         Ok((store, unfinished))
     }
 }

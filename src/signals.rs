@@ -41,30 +41,48 @@ pub fn watch(cancel: &Cancel) -> Result<Interrupt, Error> {
 }
 
 /// Files and directories that are removed when a signal ends the process.
-#[derive(Clone, Debug, Default)]
+///
+/// Dropped, it waits for an end that has begun: what the removal makes fail is not told of.
+#[derive(Debug, Default)]
 pub struct Unfinished(Arc<Mutex<Vec<PathBuf>>>);
 
+/// How often a removal is tried, for others write there until the process has ended.
+const REMOVALS: usize = 10;
+
 impl Unfinished {
-    /// Ends the process at SIGINT, SIGTERM or SIGHUP, and removes what was added before.
+    /// Ends the process at SIGINT, SIGTERM or SIGHUP, and removes what was made before.
     ///
     /// To be called before there is any other thread.
     pub fn watch() -> Result<Self, Error> {
         let unfinished = Self::default();
-        let all = unfinished.clone();
+        let all = Arc::clone(&unfinished.0);
         on_signal(move |signal| {
-            for path in all.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            for path in all.iter() {
                 // What of the store cannot be removed now, the next process sweeps.
-                let _ = remove_tree(path);
+                (0..REMOVALS).any(|_| remove_tree(path).is_ok());
             }
             end(signal);
         })?;
         Ok(unfinished)
     }
 
-    /// Adds one, by a path that nothing else can come to have.
-    pub fn add(&self, path: &Path) {
+    /// Makes one, by a path that nothing else can come to have.
+    pub fn make<T, E>(
+        &self,
+        make: impl FnOnce() -> Result<T, E>,
+        path: impl FnOnce(&T) -> &Path,
+    ) -> Result<T, E> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(path.to_owned());
+        let made = make()?;
+        all.push(path(&made).to_owned());
+        Ok(made)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        drop(self.0.lock());
     }
 }
 

@@ -1,4 +1,4 @@
-//! What happens to a store when processes are killed, disks are full, or many come at once.
+//! What happens to a store when processes are killed or interrupted, and when many come at once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -35,18 +35,37 @@ fn entries(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Processes whose command line names this directory: what a killed mkimg left behind.
+/// Processes that a killed mkimg left behind: their command line names this place, or something of it is
+/// mounted where they are.
 fn processes(env: &Env) -> Vec<String> {
     let dir = env.path("").display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&dir) && entry.file_name().to_string_lossy().parse::<u32>().is_ok() {
-            found.push(line);
+        let pid = entry.file_name().to_string_lossy().parse::<u32>();
+        if pid.is_err() || pid == Ok(std::process::id()) {
+            continue;
+        }
+        let read = |name| std::fs::read(entry.path().join(name)).unwrap_or_default();
+        let all = [read("cmdline"), read("mountinfo")].concat();
+        let all = String::from_utf8_lossy(&all).replace('\0', " ");
+        if all.contains(&dir) {
+            found.push(all);
         }
     }
     found
+}
+
+/// Waits for what dies with its parent, and for the kernel to take down what it had mounted.
+fn assert_nothing_runs(env: &Env) {
+    let mut left = processes(env);
+    for _ in 0..40 {
+        if left.is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        left = processes(env);
+    }
+    panic!("{left:#?}");
 }
 
 fn assert_whole(env: &Env) {
@@ -65,31 +84,76 @@ fn assert_whole(env: &Env) {
     ])
     .success();
     assert_eq!(entries(&env.store().join("tmp")), [""; 0]);
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(
-        !mounts.contains(&env.path("").display().to_string()),
-        "{mounts}"
-    );
+    assert_nothing_runs(env);
+}
+
+/// Kills mkimg at each of these many moments, `step` apart, while it does this.
+fn kill<'a>(env: &Env, rounds: u64, step: Duration, args: impl Fn(u64) -> Vec<&'a str>) {
+    for round in 0..rounds {
+        let mut child = env
+            .command(args(round))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(step * u32::try_from(round).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]
-fn killed_at_any_moment_the_store_is_whole() {
+fn killed_at_any_moment_of_a_build_the_store_is_whole() {
     for user in User::with_ids() {
         let env = env(*user);
-        for round in 0..40_u64 {
-            let mut command = env.command(["build", "-q", "--no-cache", "-t", "killed", "c"]);
-            let mut child = command
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            std::thread::sleep(Duration::from_millis(round * 7));
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(processes(&env), [""; 0]);
+        kill(&env, 30, Duration::from_millis(6), |round| {
+            let mut args = vec!["build", "-q", "-t", "killed", "c"];
+            if round % 3 > 0 {
+                args.push("--no-cache");
+            }
+            args
+        });
+        assert_nothing_runs(&env);
         assert_whole(&env);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_of_all_else_the_store_is_whole() {
+    for user in User::with_ids() {
+        let env = env(*user);
+        env.mkimg(["build", "-q", "-t", "app", "c"]).success();
+        env.mkimg(["save", "-o", "all.tar", "busybox", "app"])
+            .success();
+        let step = Duration::from_millis(1);
+        kill(&env, 20, step, |_| vec!["import", "c", "killed"]);
+        kill(&env, 20, step, |_| vec!["load", "-i", "all.tar"]);
+        kill(&env, 10, step, |_| vec!["save", "-o", "out.tar", "app"]);
+        kill(&env, 10, step, |_| vec!["rmi", "app"]);
+        kill(&env, 10, step, |_| vec!["tag", "busybox", "killed"]);
+        kill(&env, 10, step * 4, |_| {
+            vec!["run", "--rm", "--network", "none", "busybox", "sleep", "9"]
+        });
+        assert_nothing_runs(&env);
+        let names = env.mkimg(["images"]).success();
+        assert!(names.out().contains("busybox"), "{names}");
+        assert_whole(&env);
+        let unfinished = |name: &String| name.starts_with('.');
+        assert!(!entries(&env.store()).iter().any(unfinished));
+    }
+}
+
+#[test]
+fn a_store_that_was_killed_in_the_making_is_made() {
+    let env = Env::new(User::Own);
+    for round in 0..20 {
+        kill(&env, 1, Duration::ZERO, |_| vec!["images"]);
+        kill(&env, 2, Duration::from_micros(500 * round), |_| {
+            vec!["images"]
+        });
+        env.mkimg(["images", "-q"]).success();
+        assert_eq!(entries(&env.store().join("tmp")), [""; 0]);
+        std::fs::remove_dir_all(env.store()).unwrap();
     }
 }
 
@@ -119,104 +183,108 @@ fn interrupted_it_ends_all_it_started() {
     }
 }
 
+fn interrupt(child: &std::process::Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn interrupted_an_import_and_a_load_leave_nothing() {
+    let env = Env::new(User::Own);
+    for args in [&["import", "-", "app"][..], &["load"]] {
+        let mut command = env.command(args);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It waits for the rest of its input.
+        let input = child.stdin.take().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        interrupt(&child);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+        drop(input);
+        assert_eq!(entries(&env.store().join("tmp")), [""; 0], "{args:?}");
+    }
+}
+
+#[test]
+fn interrupted_at_any_moment_a_save_leaves_nothing() {
+    let env = env(User::Own);
+    for round in 0..20 {
+        for format in ["oci-archive", "oci-dir"] {
+            let mut child = start(
+                &env,
+                &["save", "--format", format, "-o", "saved", "busybox"],
+            );
+            std::thread::sleep(Duration::from_millis(round));
+            interrupt(&child);
+            let status = child.wait().unwrap();
+            // Before it waits for signals one kills it; then it has not begun.
+            let code = status.code().unwrap_or(130);
+            assert!([0, 130].contains(&code), "{status}");
+            let whole = env.path("saved");
+            assert_eq!(whole.exists(), code == 0, "{format}");
+            if whole.is_dir() {
+                std::fs::remove_dir_all(&whole).unwrap();
+            } else if whole.exists() {
+                std::fs::remove_file(&whole).unwrap();
+            }
+            let unfinished = |name: &String| name.starts_with('.');
+            assert!(!entries(&env.path("")).iter().any(unfinished));
+        }
+    }
+}
+
+fn start(env: &Env, args: &[&str]) -> std::process::Child {
+    env.command(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn finish(child: std::process::Child) {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+}
+
 #[test]
 fn sixteen_at_once() {
     for user in User::with_ids() {
         let env = env(*user);
-        let all: Vec<_> = (0..16)
-            .map(|number| {
-                let tag = format!("many:{number}");
-                let mut command = env.command(["build", "-q", "-t", &tag, "c"]);
-                command
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .unwrap()
-            })
-            .collect();
-        for child in all {
-            let output = child.wait_with_output().unwrap();
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+        env.mkimg(["save", "-o", "base.tar", "busybox"]).success();
+        for number in 0..4 {
+            env.mkimg(["tag", "busybox", &format!("old:{number}")])
+                .success();
         }
-        let images = env.mkimg(["images", "-q"]).success();
-        assert!(images.out().lines().count() >= 17, "{images}");
+        let builds = (0..16).map(|number| format!("many:{number}"));
+        let mut all: Vec<_> = builds
+            .map(|tag| start(&env, &["build", "-q", "-t", &tag, "c"]))
+            .collect();
+        for number in 0..4 {
+            all.push(start(&env, &["load", "-i", "base.tar"]));
+            all.push(start(&env, &["rmi", &format!("old:{number}")]));
+            all.push(start(&env, &["import", "c", &format!("new:{number}")]));
+        }
+        all.into_iter().for_each(finish);
+        let images = env.mkimg(["images"]).success();
+        let count = |name: &str| images.out().matches(name).count();
+        assert_eq!((count("many"), count("new"), count("old")), (16, 4, 0));
         assert_whole(&env);
     }
 }
 
-/// A script with a small file system of its own at `/mnt`, which nobody else sees.
-fn on_small_disk(env: &Env, megabytes: u32, script: &str) -> support::Ran {
-    let mut command = env.program("unshare");
-    let mount = format!("mount -t tmpfs -o size={megabytes}m,mode=755 none /mnt && {script}");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &mount]);
-    command.env("MKIMG", env.command([""; 0]).get_program());
-    run(&mut command)
-}
-
 #[test]
-fn a_full_disk_loses_nothing() {
-    if !support::is_root() {
-        println!("only root can mount a small disk: not run");
-        return;
+fn sixteen_at_once_where_there_is_no_store_yet() {
+    for user in User::all() {
+        let env = Env::new(*user);
+        env.write("c/Dockerfile", "FROM scratch\nCOPY . /\n");
+        let builds = (0..16).map(|number| format!("many:{number}"));
+        let all: Vec<_> = builds
+            .map(|tag| start(&env, &["build", "-q", "-t", &tag, "c"]))
+            .collect();
+        all.into_iter().for_each(finish);
+        env.mkimg(["verify"]).success();
+        let images = env.mkimg(["images"]).success();
+        assert_eq!(images.out().matches("many").count(), 16, "{images}");
     }
-    let env = env(User::Own);
-    env.write("c/big", vec![b'x'; 4 << 20]);
-    env.mkimg(["save", "-o", "base.tar", "busybox"]).success();
-    for dockerfile in [
-        "FROM busybox\nCOPY big /1\nCOPY big /2\nCOPY big /3\n",
-        "FROM busybox\nCOPY big /1\nRUN cp /1 /2 && cp /1 /3 && cp /1 /4\n",
-    ] {
-        env.write("c/Dockerfile", dockerfile);
-        let ran = on_small_disk(
-            &env,
-            13,
-            "export MKIMG_ROOT=/mnt/store; $MKIMG load -q -i base.tar >&2 || exit 90; \
-             $MKIMG build -t full c; code=$?; $MKIMG verify >&2 || exit 91; ls /mnt/store/tmp; \
-             $MKIMG inspect full > /dev/null 2>&1 && exit 92; exit $code",
-        );
-        let ran = ran.exits(1).says(["No space left"]);
-        assert_eq!(ran.out(), "", "tmp is empty");
-    }
-}
-
-#[test]
-fn damage_is_named_and_never_used() {
-    let env = env(User::Own);
-    env.mkimg(["build", "-q", "-t", "app", "c"]).success();
-    let inspected = env.mkimg(["inspect", "app"]).success().json();
-    let layer = inspected[0]["RootFS"]["Layers"][1]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let blob = env
-        .store()
-        .join("blobs/sha256")
-        .join(&layer["sha256:".len()..]);
-    let mut bytes = std::fs::read(&blob).unwrap();
-    bytes[700] ^= 1;
-    std::fs::write(&blob, &bytes).unwrap();
-    env.mkimg(["verify"]).exits(1).says([layer.as_str()]);
-    env.mkimg(["save", "-o", "out.tar", "app"])
-        .exits(1)
-        .says([layer.as_str()]);
-    assert!(!env.path("out.tar").exists());
-    std::fs::write(&blob, &bytes[..600]).unwrap();
-    env.mkimg(["verify"]).exits(1).says([layer.as_str()]);
-    // a record whose layer is cut off is none
-    env.mkimg(["build", "-q", "-t", "app", "c"]).success();
-    env.mkimg(["verify"]).success();
-}
-
-#[test]
-fn a_newer_store_is_refused() {
-    let env = env(User::Own);
-    env.write("store/version", "99\n");
-    env.mkimg(["images"]).exits(1).says(["99", "version"]);
-    env.mkimg(["run", "busybox", "true"])
-        .exits(125)
-        .says(["99"]);
 }

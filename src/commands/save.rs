@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use image_format::archive::{self, ArchiveError, ArchiveKind};
 use image_format::layout::{Image, Store};
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::cli::Globals;
 use crate::error::Error;
@@ -97,12 +98,13 @@ fn to_file(
         let file = File::options().write(true).open(path).map_err(failed)?;
         return write(store, images, kind, file);
     }
-    let new = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(parent(path))
-        .map_err(failed)?;
-    unfinished.add(new.path());
+    let make = || {
+        tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(parent(path))
+    };
+    let new = unfinished.make(make, NamedTempFile::path).map_err(failed)?;
     write(store, images, kind, new.as_file())?;
     new.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -128,11 +130,12 @@ fn to_directory(
         path: dir.to_owned(),
         source,
     };
-    let new = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(parent(dir))
-        .map_err(failed)?;
-    unfinished.add(new.path());
+    let make = || {
+        tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(parent(dir))
+    };
+    let new = unfinished.make(make, TempDir::path).map_err(failed)?;
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     archive::save_directory(store, images, new.path())?;
     // Takes the place of an empty directory, and of no other.

@@ -10,11 +10,13 @@ const IN_USER_NAMESPACE: &str = "MKIMG_TEST_USER_NAMESPACE";
 /// Has a subordinate range; `tests/install` makes it.
 const USER: &str = "mkimg-test";
 
-/// The whole `main` of a test that runs sandboxes. `expected` is what the run in the user namespace is to
-/// compare with: a variable and its value.
+/// What the run in the user namespace is to compare with: a variable and its value.
+pub type Expected = (&'static str, fn() -> Result<String, Failed>);
+
+/// The whole `main` of a test that runs sandboxes.
 pub fn main(
     trials: fn() -> Vec<Trial>,
-    expected: Option<(&'static str, fn() -> Result<String, Failed>)>,
+    expected: Option<Expected>,
 ) -> ExitCode {
     runner::reexec::dispatch();
     let mut arguments = Arguments::from_args();
@@ -41,7 +43,7 @@ pub fn main(
 
 fn again(
     filter: Option<String>,
-    expected: Option<(&'static str, fn() -> Result<String, Failed>)>,
+    expected: Option<Expected>,
 ) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755))?;

@@ -35,7 +35,7 @@ const HEADER: usize = 8;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// To the stage: make this. Descriptors: the payload's standard streams, unless it has a
-    /// terminal.
+    /// terminal, and the network namespace where there is to be one.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,
@@ -44,7 +44,7 @@ pub(super) enum Request {
 /// From the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// From the stage. Descriptors: init, and the network namespace where one was made.
+    /// From the stage. Descriptor: init.
     Namespaces,
     /// From init: the payload runs. Descriptors: the payload, and the terminal's master.
     Started {

@@ -3,8 +3,9 @@
 //! ```text
 //!   mkimg                   stage                    init (pid 1)          payload (pid 2)
 //!     │ spawn itself ────────▶│                         ·                     ·
-//!     │ Request: spec, stdio ▶│ unshare                 ·                     ·
-//!     │◀─ Namespaces: netns ──│                         ·                     ·
+//!     │ Request: spec, stdio, │                         ·                     ·
+//!     │ netns ───────────────▶│ unshare, setns          ·                     ·
+//!     │◀─ Namespaces ─────────│                         ·                     ·
 //!     │                       │ fork ──────────────────▶│ mounts, pivot_root  ·
 //!     │ Start: filters ───────────────────────────────▶ │                     ·
 //!     │                       │                         │ fork ──────────────▶│ user, capabilities,
@@ -31,6 +32,7 @@ mod identity;
 mod init;
 mod kernel;
 mod mounts;
+mod netns;
 mod payload;
 pub mod privileges;
 mod program;

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::channel::{Channel, Received, Reply, Request};
-use super::spec::{SandboxSpec, Stream};
-use super::{ChannelError, Exit, SandboxError, seccomp};
+use super::spec::{Network, SandboxSpec, Stream};
+use super::{ChannelError, Exit, SandboxError, netns, seccomp};
 use crate::reexec;
 use crate::terminal::WindowSize;
 
@@ -51,8 +51,15 @@ impl Sandbox {
             child: Mutex::new(Some(child)),
         };
 
+        // While the child starts.
+        let making = match spec.network {
+            Network::Host => None,
+            Network::None | Network::Private => Some(netns::Making::start()?),
+        };
         let (streams, theirs) = Streams::open(spec).map_err(SandboxError::Streams)?;
-        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(PayloadEnd::as_fd).collect();
+        let netns = making.map(netns::Making::finish).transpose()?;
+        let mut descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(PayloadEnd::as_fd).collect();
+        descriptors.extend(netns.as_ref().map(AsFd::as_fd));
         let request = Request::Make(Box::new(spec.clone()));
         stage.channel.send(&request, &[], &descriptors)?;
         drop(descriptors);
@@ -65,14 +72,14 @@ impl Sandbox {
             Vec::new()
         };
         let reply = stage.receive()?;
-        let mut descriptors = reply.descriptors.into_iter();
-        let (Reply::Namespaces, Some(init)) = (reply.body, descriptors.next()) else {
+        let (Reply::Namespaces, Some(init)) = (reply.body, reply.descriptors.into_iter().next())
+        else {
             return Err(ChannelError::CutShort.into());
         };
         Ok(Self {
             stage,
             init,
-            netns: descriptors.next(),
+            netns,
             filter,
             streams,
         })

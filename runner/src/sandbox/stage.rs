@@ -3,11 +3,10 @@
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::channel::{Channel, Reply, Request};
 use super::failure::{During, Failure, Step};
@@ -66,37 +65,36 @@ fn work(channel: &Channel) -> Result<(), Failure> {
             reason: "a start before anything was made".into(),
         });
     };
-    let streams = received.descriptors;
-
-    let network = namespaces(&spec)?;
+    let mut streams = received.descriptors;
+    let missing = || Failure::Specification {
+        reason: "a network namespace of its own, and none came along".into(),
+    };
+    let network = match spec.network {
+        Network::Host => None,
+        Network::None | Network::Private => Some(streams.pop().ok_or_else(missing)?),
+    };
+    namespaces(&spec, network)?;
     let lifeline = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .during(Step::Lifeline)?;
     let init = match sys::fork().during(Step::Fork)? {
-        Fork::Child => {
-            drop(network);
-            init::run(channel, &spec, streams, lifeline)
-        }
+        Fork::Child => init::run(channel, &spec, streams, lifeline),
         Fork::Parent(pid) => pid,
     };
     // The payload's alone, so that whoever reads from it sees its end.
     drop(streams);
     let pidfd = rustix::process::pidfd_open(init, PidfdFlags::empty()).during(Step::Lifeline)?;
-    let mut descriptors = vec![pidfd.as_fd()];
-    descriptors.extend(network.as_ref().map(AsFd::as_fd));
     // If it does not get through, the parent is gone, which is what is watched for next.
-    let _ = channel.send(&Reply::Namespaces, &[], &descriptors);
-    drop(network);
+    let _ = channel.send(&Reply::Namespaces, &[], &[pidfd.as_fd()]);
     watch(channel, init, &pidfd)
 }
 
-/// Makes all namespaces but the mount namespace, which is init's; the network's descriptor.
-fn namespaces(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
-    let own_network = spec.network != Network::Host;
-    let mut flags = UnshareFlags::NEWPID
+/// Makes all namespaces but that of the mounts, which is init's, and that of the network, which the
+/// parent has made.
+fn namespaces(spec: &SandboxSpec, network: Option<OwnedFd>) -> Result<(), Failure> {
+    let flags = UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWCGROUP;
-    flags.set(UnshareFlags::NEWNET, own_network);
     sys::unshare(flags).during(Step::Namespaces)?;
     match sys::unshare(UnshareFlags::NEWTIME) {
         // A kernel without: nothing in the sandbox may set a clock anyway.
@@ -104,17 +102,11 @@ fn namespaces(spec: &SandboxSpec) -> Result<Option<OwnedFd>, Failure> {
         made => made,
     }
     .during(Step::Namespaces)?;
-    rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)?;
-    if !own_network {
-        return Ok(None);
+    if let Some(network) = network {
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(network.as_fd(), kind).during(Step::Namespaces)?;
     }
-    rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
-        .and_then(|socket| sys::loopback_up(socket.as_fd()))
-        .during(Step::Loopback)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let network = rustix::fs::openat(CWD, "/proc/self/ns/net", flags, Mode::empty())
-        .during(Step::Namespaces)?;
-    Ok(Some(network))
+    rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)
 }
 
 /// Waits for init's end, and brings it about where the parent closes the channel or is gone.
