@@ -14,10 +14,7 @@ const USER: &str = "mkimg-test";
 pub type Expected = (&'static str, fn() -> Result<String, Failed>);
 
 /// The whole `main` of a test that runs sandboxes.
-pub fn main(
-    trials: fn() -> Vec<Trial>,
-    expected: Option<Expected>,
-) -> ExitCode {
+pub fn main(trials: fn() -> Vec<Trial>, expected: Option<Expected>) -> ExitCode {
     runner::reexec::dispatch();
     let mut arguments = Arguments::from_args();
     let rootless = std::env::var_os(IN_USER_NAMESPACE).is_some();
@@ -41,10 +38,7 @@ pub fn main(
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn again(
-    filter: Option<String>,
-    expected: Option<Expected>,
-) -> Result<(), Failed> {
+fn again(filter: Option<String>, expected: Option<Expected>) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755))?;
     let binary = place.path().join("tests");
