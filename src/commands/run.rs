@@ -32,14 +32,24 @@ pub struct RunArgs {
     /// The container's name
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
-    /// Publish a port: [[IP:]HOST:]CONTAINER[/tcp|udp], ranges too; may be given several times
-    #[arg(short, long, value_name = "PORT")]
+    /// Ports to publish
+    #[arg(
+        help = "Publish a port: [[IP:]HOST:]CONTAINER[/tcp|udp], ranges too; may be given several times",
+        short,
+        long,
+        value_name = "PORT"
+    )]
     publish: Vec<PublishedPorts>,
     /// The network: private (also called bridge), host or none
     #[arg(long, visible_alias = "net", default_value_t, value_name = "NETWORK")]
     network: NetworkMode,
-    /// Mount a file or directory: HOST:CONTAINER[:ro]; may be given several times
-    #[arg(short, long, value_name = "VOLUME")]
+    /// Files and directories to mount
+    #[arg(
+        help = "Mount a file or directory: HOST:CONTAINER[:ro]; may be given several times",
+        short,
+        long,
+        value_name = "VOLUME"
+    )]
     volume: Vec<Volume>,
     /// Set a variable: NAME=VALUE, or NAME for the value it has here; may be given several times
     #[arg(short, long, value_name = "NAME[=VALUE]")]
