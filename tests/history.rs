@@ -69,6 +69,12 @@ fn shortens_nothing_when_told() {
     let ran = env.mkimg(["history", "--no-trunc", "app"]).success();
     assert!(ran.out().contains(&"long ".repeat(20)), "{ran}");
     assert!(ran.out().contains(&id), "{ran}");
+    let exact = env.mkimg(["history", "--human=false", "app"]).success();
+    let last = exact.out().lines().last().unwrap().to_owned();
+    assert!(last.contains("2020-01-01T00:00:00Z"), "{exact}");
+    assert!(last.trim_end().ends_with("1024"), "{exact}");
+    let human = env.mkimg(["history", "-H", "--no-trunc", "app"]).success();
+    assert_eq!(human.out(), ran.out());
     let quiet = env.mkimg(["history", "-q", "app"]).success();
     assert_eq!(
         quiet.out(),

@@ -108,6 +108,35 @@ fn names_taken_away_leave_an_image_without() {
 }
 
 #[test]
+fn filters_select() {
+    let env = Env::new(User::Own);
+    let nameless = env.import_files("a", &[("a", "1")]);
+    let labelled = env
+        .mkimg_with_input(
+            ["import", "-c", "LABEL one=1 two=2", "-", "a"],
+            &support::base::files(&[("b", "2")]),
+        )
+        .success();
+    let ids = |filters: &[&str]| {
+        let ran = env.mkimg([&["images", "-aq", "--no-trunc"], filters].concat());
+        ran.success().out().to_owned()
+    };
+    assert_eq!(ids(&["-f", "dangling=true"]), format!("{nameless}\n"));
+    let named = labelled.out();
+    for filters in [
+        &["-f", "dangling=false"][..],
+        &["--filter", "label=one"],
+        &["-f", "label=one=1", "-f", "label=two"],
+    ] {
+        assert_eq!(ids(filters), named, "{filters:?}");
+    }
+    assert_eq!(ids(&["-f", "label=one=2"]), "");
+    env.mkimg(["images", "-f", "since=x"])
+        .exits(2)
+        .says(["dangling=true"]);
+}
+
+#[test]
 fn a_damaged_image_does_not_hide_the_others() {
     let env = Env::new(User::Own);
     env.import_files("good", &[("a", "1")]);

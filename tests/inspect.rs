@@ -10,6 +10,10 @@ fn shows_what_docker_shows() {
     let env = Env::new(User::Own);
     let id = env.import_files("app:1", &[("a", "1")]);
     env.mkimg(["tag", "app:1", "localhost/other"]).success();
+    env.mkimg(["inspect", "--type", "image", "app:1"]).success();
+    env.mkimg(["inspect", "--type", "container", "app:1"])
+        .exits(2)
+        .says(["image"]);
     for name in ["app:1", &id, &id[7..], &id[7..19], "localhost/other"] {
         let shown = env.mkimg(["inspect", name]).success().json();
         let [image] = shown.as_array().unwrap().as_slice() else {

@@ -215,8 +215,16 @@ fn mkimg_unpacks_what_others_built() {
         let format = format!("--compression-format={compression}");
         podman(&env, &["push", &format, "theirs", target]);
     };
-    push("gzip", "oci:gzip:theirs:1");
-    push("zstd", "oci:zstd:theirs:2");
+    for compression in ["gzip", "zstd"] {
+        let target = format!("oci:{compression}:theirs:1");
+        push(compression, &target);
+        let mut inspect = env.program("skopeo");
+        let manifest = run(inspect.args(["inspect", "--raw", &target])).success();
+        assert!(
+            manifest.out().contains(&format!("tar+{compression}")),
+            "{manifest}"
+        );
+    }
     podman(&env, &["save", "-o", "docker.tar", "theirs"]);
     for (number, source) in ["gzip", "zstd", "docker.tar"].into_iter().enumerate() {
         for &user in User::with_ids() {

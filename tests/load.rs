@@ -53,6 +53,17 @@ fn loads_from_standard_input_plain_and_compressed() {
 }
 
 #[test]
+fn quiet_prints_what_was_loaded_as_dockers_does() {
+    let env = Env::new(User::Own);
+    env.import_files("app:1", FILES);
+    let saved = env.mkimg(["save", "app:1"]).success();
+    let ran = env
+        .mkimg_with_input(["load", "-q"], saved.bytes())
+        .success();
+    assert_eq!((ran.out(), ran.err()), ("Loaded image: app:1\n", ""));
+}
+
+#[test]
 fn an_image_without_a_name_is_loaded_by_its_id() {
     let env = Env::new(User::Own);
     let id = env.import_files("app:1", FILES);

@@ -222,10 +222,10 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
             // Before it waits for signals one kills it; then it has not begun.
             let code = status.code().unwrap_or(130);
             assert!([0, 130].contains(&code), "{status}");
+            // The signal may come when all is done and the process is about to end: whole it is then too.
             let whole = env.path("saved");
-            assert!(whole.exists() || code > 0, "{format}");
+            assert!(whole.exists() || code == 130, "{format}");
             if whole.exists() {
-                // The signal came too late, and it is there whole.
                 env.mkimg(["load", "-i", "saved"]).success();
             }
             if whole.is_dir() {

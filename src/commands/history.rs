@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use image_format::layout::Image;
 use serde::Serialize;
 
@@ -25,6 +25,18 @@ pub struct HistoryArgs {
     /// Print image IDs only
     #[arg(short, long)]
     quiet: bool,
+    /// Print sizes and dates for people; with =false the bytes and the times as they are
+    #[arg(
+        short = 'H',
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    human: bool,
     /// Shorten nothing
     #[arg(long)]
     no_trunc: bool,
@@ -55,7 +67,7 @@ struct Row {
 /// Shows what made the image, the last first.
 pub fn run(args: &HistoryArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let image = globals.open_store()?.resolve(&args.image)?;
-    let rows = rows(&image, args.no_trunc);
+    let rows = rows(&image, args.no_trunc, args.human);
     if args.quiet {
         rows.iter().try_for_each(|row| output::line(&row.id))?;
         return Ok(ExitCode::SUCCESS);
@@ -69,7 +81,11 @@ pub fn run(args: &HistoryArgs, globals: &Globals) -> Result<ExitCode, Error> {
                     true => row.created_by,
                     false => shortened(&row.created_by),
                 };
-                table.row([row.id, row.created_since, by, row.size, row.comment]);
+                let created = match args.human {
+                    true => row.created_since,
+                    false => row.created_at,
+                };
+                table.row([row.id, created, by, row.size, row.comment]);
             }
             table.print()?;
         }
@@ -78,7 +94,11 @@ pub fn run(args: &HistoryArgs, globals: &Globals) -> Result<ExitCode, Error> {
 }
 
 /// The history, the last first. Layers that it does not account for come at the end of it.
-fn rows(image: &Image, no_trunc: bool) -> Vec<Row> {
+fn rows(image: &Image, no_trunc: bool, human: bool) -> Vec<Row> {
+    let shown = |bytes: u64| match human {
+        true => units::size(bytes),
+        false => bytes.to_string(),
+    };
     let mut sizes = image.manifest.layers.iter().map(|layer| layer.size);
     let mut rows: Vec<Row> = Vec::new();
     for step in &image.config.history {
@@ -93,7 +113,7 @@ fn rows(image: &Image, no_trunc: bool) -> Vec<Row> {
             created_by: step.created_by.clone().unwrap_or_default(),
             created_since: units::since(step.created.as_deref()),
             id: MISSING.to_owned(),
-            size: units::size(size),
+            size: shown(size),
         });
     }
     rows.extend(sizes.map(|size| Row {
@@ -102,7 +122,7 @@ fn rows(image: &Image, no_trunc: bool) -> Vec<Row> {
         created_by: String::new(),
         created_since: units::since(None),
         id: MISSING.to_owned(),
-        size: units::size(size),
+        size: shown(size),
     }));
     if let Some(last) = rows.last_mut() {
         last.id = super::shown_id(&image.id(), no_trunc);

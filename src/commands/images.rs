@@ -1,6 +1,7 @@
 //! `mkimg images`, also `ls`.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Args;
 use image_format::layout::{Image, Store};
@@ -20,6 +21,13 @@ pub struct ImagesArgs {
     /// Show only the images of this repository, or the one of this name and tag
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
+    /// Show all images: what is shown without it too, for mkimg keeps no images in between
+    #[arg(short, long)]
+    all: bool,
+    /// Show only what fits: dangling=true (images without a name), dangling=false, label=NAME[=VALUE];
+    /// may be given several times
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<Filter>,
     /// Print image IDs only
     #[arg(short, long)]
     quiet: bool,
@@ -40,6 +48,43 @@ pub struct ImagesArgs {
     format: Format,
 }
 
+/// Which images are shown.
+#[derive(Clone, Debug)]
+enum Filter {
+    /// Those without a name, or those with one.
+    Dangling(bool),
+    /// Those with this label, and this value of it.
+    Label(String, Option<String>),
+}
+
+impl FromStr for Filter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some(("dangling", "true" | "1")) => Ok(Self::Dangling(true)),
+            Some(("dangling", "false" | "0")) => Ok(Self::Dangling(false)),
+            Some(("label", label)) => Ok(match label.split_once('=') {
+                Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
+                None => Self::Label(label.to_owned(), None),
+            }),
+            _ => Err("there are dangling=true, dangling=false and label=NAME[=VALUE]"),
+        }
+    }
+}
+
+impl Filter {
+    fn fits(&self, image: &Image) -> bool {
+        match self {
+            Self::Dangling(dangling) => image.reference.is_none() == *dangling,
+            Self::Label(name, wanted) => {
+                let value = image.config.config.labels.get(name);
+                value.is_some_and(|value| wanted.as_ref().is_none_or(|wanted| value == wanted))
+            }
+        }
+    }
+}
+
 /// A row, with the members that docker prints as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -58,7 +103,8 @@ struct Row {
 pub fn run(args: &ImagesArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let store = globals.open_store()?;
     let wanted = args.name.as_deref().map(super::reference).transpose()?;
-    let images = images(&store, wanted.as_ref())?;
+    let mut images = images(&store, wanted.as_ref())?;
+    images.retain(|image| args.filter.iter().all(|filter| filter.fits(image)));
     if args.quiet {
         let mut seen = std::collections::BTreeSet::new();
         for image in images.iter().filter(|image| seen.insert(image.id())) {

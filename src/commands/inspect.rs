@@ -20,9 +20,20 @@ pub struct InspectArgs {
     /// Names or IDs of images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
+    /// What is inspected
+    #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
+    r#type: Inspectable,
     /// How to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     format: InspectFormat,
+}
+
+/// What `inspect` knows.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Inspectable {
+    /// Images
+    #[default]
+    Image,
 }
 
 /// How `inspect` prints.
@@ -66,7 +77,7 @@ struct Layers {
 
 /// Shows what is known of images, as a JSON array.
 pub fn run(args: &InspectArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let InspectFormat::Json = args.format;
+    let (Inspectable::Image, InspectFormat::Json) = (args.r#type, args.format);
     let store = globals.open_store()?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for name in &args.images {

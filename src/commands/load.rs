@@ -18,7 +18,7 @@ pub struct LoadArgs {
     /// zstd) or a directory [default: standard input]
     #[arg(short, long, value_name = "FILE|DIR")]
     input: Option<PathBuf>,
-    /// Print nothing
+    /// Show no progress, as never: docker's flag; what was loaded is printed
     #[arg(short, long)]
     quiet: bool,
 }
@@ -32,9 +32,6 @@ pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
     };
     let (store, _unfinished) = globals.open_store_tidily()?;
     let loaded = archive::load(&store, source)?;
-    if args.quiet {
-        return Ok(ExitCode::SUCCESS);
-    }
     for Loaded { descriptor, names } in loaded {
         for name in &names {
             output::line(format_args!("Loaded image: {}", name.familiar()))?;
