@@ -161,8 +161,8 @@ fn a_store_that_was_killed_in_the_making_is_made() {
 fn interrupted_it_ends_all_it_started() {
     for user in User::with_ids() {
         let env = env(*user);
-        // Like nobody else's, who may run these tests at the same time.
-        let sleep = format!("sleep 9{}", std::process::id());
+        // as no other test on this machine does
+        let sleep = format!("sleep 9876.{}", std::process::id());
         env.write(
             "c/Dockerfile",
             format!("FROM busybox\nRUN {sleep} & {sleep}\n"),
