@@ -78,6 +78,13 @@ impl Unfinished {
         all.push(path(&made).to_owned());
         Ok(made)
     }
+
+    /// Ends the making of one: no removal happens meanwhile, nor after it.
+    pub fn finish<T>(&self, path: &Path, finish: impl FnOnce() -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|unfinished| unfinished != path);
+        finish()
+    }
 }
 
 impl Drop for Unfinished {

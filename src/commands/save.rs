@@ -106,7 +106,9 @@ fn to_file(
     };
     let new = unfinished.make(make, NamedTempFile::path).map_err(failed)?;
     write(store, images, kind, new.as_file())?;
-    new.persist(path).map_err(|error| failed(error.error))?;
+    let unnamed = new.path().to_owned();
+    let named = unfinished.finish(&unnamed, || new.persist(path));
+    named.map_err(|error| failed(error.error))?;
     Ok(())
 }
 
@@ -139,7 +141,8 @@ fn to_directory(
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     archive::save_directory(store, images, new.path())?;
     // Takes the place of an empty directory, and of no other.
-    fs::rename(new.path(), dir).map_err(failed)?;
+    let named = unfinished.finish(new.path(), || fs::rename(new.path(), dir));
+    named.map_err(failed)?;
     // It has moved: nothing is left to be removed.
     drop(new.keep());
     Ok(())

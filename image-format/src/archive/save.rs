@@ -60,8 +60,10 @@ pub fn save_archive<W: Write>(
 /// When a blob is missing or corrupt, or a file cannot be written.
 pub fn save_directory(store: &Store, images: &[Image], dir: &Path) -> Result<(), ArchiveError> {
     let files = files(store, images, None)?;
-    let blobs = dir.join("blobs/sha256");
-    fs::create_dir_all(&blobs).map_err(io_error("make", &blobs))?;
+    // Never `dir` itself: who removed it does not want it back.
+    for blobs in ["blobs", "blobs/sha256"].map(|name| dir.join(name)) {
+        fs::create_dir(&blobs).map_err(io_error("make", &blobs))?;
+    }
     for (name, content) in &files {
         let path = dir.join(name);
         let mut reader = content.open(store)?;
