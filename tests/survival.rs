@@ -161,9 +161,11 @@ fn a_store_that_was_killed_in_the_making_is_made() {
 fn interrupted_it_ends_all_it_started() {
     for user in User::with_ids() {
         let env = env(*user);
+        // Like nobody else's, who may run these tests at the same time.
+        let sleep = format!("sleep 9{}", std::process::id());
         env.write(
             "c/Dockerfile",
-            "FROM busybox\nRUN sleep 987654 & sleep 987654\n",
+            format!("FROM busybox\nRUN {sleep} & {sleep}\n"),
         );
         let mut command = env.command(["build", "-t", "app", "c"]);
         let child = command
@@ -176,7 +178,7 @@ fn interrupted_it_ends_all_it_started() {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{output:?}");
-        let sleeping = run(env.program("pgrep").args(["-fc", "sleep 987654"]));
+        let sleeping = run(env.program("pgrep").args(["-fc", &sleep]));
         assert_eq!(sleeping.out(), "0\n");
         env.mkimg(["inspect", "app"]).exits(1);
         assert_eq!(entries(&env.store().join("tmp")), [""; 0]);

@@ -89,8 +89,9 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
-    build.book.keep()?;
+    let kept = build.book.keep();
     let target = target?;
+    kept?;
     if request.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }

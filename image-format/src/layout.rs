@@ -27,11 +27,12 @@ mod tests;
 mod tmp;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
 pub use garbage::{Freed, Roots};
@@ -57,6 +58,8 @@ struct Inner {
     root: PathBuf,
     lock: File,
     tmp: tmp::ProcessTmp,
+    /// The blobs that this process itself has put into the store.
+    written: Mutex<BTreeSet<Digest>>,
 }
 
 /// What can go wrong with a store.
@@ -229,6 +232,7 @@ impl Store {
             root: root.clone(),
             lock,
             tmp,
+            written: Mutex::default(),
         })))
     }
 

@@ -30,7 +30,9 @@ fn known(error: &Error) -> Option<String> {
     match error {
         Error::NoStoreRoot => Some("say where with --root DIR".into()),
         Error::Store(error) | Error::Archive(ArchiveError::Store(error)) => store(error),
-        Error::Damaged { .. } => Some("remove the image and build, load or import it again".into()),
+        Error::Damaged { .. } => {
+            Some("build it again with --no-cache, or load or import it again: that mends it".into())
+        }
         Error::Archive(ArchiveError::NoImages) => {
             Some("a root file system becomes an image with: mkimg import".into())
         }

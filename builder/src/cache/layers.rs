@@ -1,7 +1,8 @@
 //! The listings of layers, so that a layer need be read only once to be asked what is in it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
+use std::time::SystemTime;
 
 use image_format::digest::Digest;
 use image_format::layer::compression::decompress;
@@ -9,6 +10,7 @@ use image_format::layer::index::{IndexError, LayerIndex};
 use image_format::layout::{Store, StoreError, VerifiedReader};
 use image_format::snapshot::LayerSource;
 
+use super::files::{FileDigests, FileId};
 use super::{CacheError, publish, read};
 
 const LAYERS: &str = "layers";
@@ -24,6 +26,14 @@ pub enum LayerError {
         diff_id: Digest,
         /// Why.
         source: IndexError,
+    },
+    /// The layer cannot be read.
+    #[error("cannot read the layer {diff_id}")]
+    Read {
+        /// The layer.
+        diff_id: Digest,
+        /// Why.
+        source: io::Error,
     },
     /// The layer cannot be unpacked from its compression.
     #[error("cannot decompress the layer {diff_id}")]
@@ -53,7 +63,7 @@ pub(crate) fn index(store: &Store, layer: &LayerSource) -> Result<LayerIndex, La
     }
     let failed = |source| LayerError::Index { diff_id, source };
     let index = if store.blob_size(&diff_id)?.is_some() {
-        LayerIndex::of_file(store.open_blob(&diff_id)?).map_err(failed)?
+        LayerIndex::of_file(plain(store, layer)?).map_err(failed)?
     } else {
         let tar = VerifiedReader::of_unknown_size(unpacked(store, layer)?, diff_id);
         LayerIndex::read(tar).map_err(failed)?
@@ -77,8 +87,8 @@ fn known(store: &Store, name: &str) -> Option<LayerIndex> {
     LayerIndex::from_bytes(bytes).ok()
 }
 
-/// The layer's tar. A compressed layer is unpacked into the store first, as a blob of its own
-/// digest, so that any part of it can be read.
+/// The layer's tar, verified. A compressed layer is unpacked into the store first, as a blob of its
+/// own digest, so that any part of it can be read.
 ///
 /// # Errors
 /// When the layer is missing or corrupt, or the disk is full.
@@ -91,7 +101,38 @@ pub(crate) fn plain(store: &Store, layer: &LayerSource) -> Result<File, LayerErr
             .map_err(|source| LayerError::Decompress { diff_id, source })?;
         writer.finish_as(diff_id)?;
     }
-    Ok(store.open_blob(&diff_id)?)
+    let mut file = store.open_blob(&diff_id)?;
+    verify(store, &file, diff_id)?;
+    let rewound = file.rewind();
+    rewound.map_err(|source| LayerError::Read { diff_id, source })?;
+    Ok(file)
+}
+
+/// Reads a blob to see whether it is the one it should be, unless it was in just this state when that
+/// was last seen: parts of it are read next, and no part could be verified alone.
+fn verify(store: &Store, blob: &File, diff_id: Digest) -> Result<(), LayerError> {
+    if store.has_written(&diff_id) {
+        return Ok(());
+    }
+    let failed = |source| LayerError::Read { diff_id, source };
+    let stat = |file: &File| rustix::fs::fstat(file).map_err(|error| failed(error.into()));
+    let state = FileId::of(&stat(blob)?);
+    let all = File::open(store.root().join("blobs/sha256")).map_err(failed)?;
+    let all = stat(&all)?;
+    let mut known = FileDigests::load(store, (all.st_dev, all.st_ino));
+    if known.get(&state) == Some(diff_id) {
+        return Ok(());
+    }
+    let seen = SystemTime::now();
+    let mut verified = VerifiedReader::new(blob, diff_id, state.size);
+    io::copy(&mut verified, &mut io::sink()).map_err(|error| {
+        match error.downcast::<StoreError>() {
+            Ok(error) => LayerError::Store(error),
+            Err(error) => failed(error),
+        }
+    })?;
+    known.add(&state, &diff_id, seen);
+    Ok(known.save(store)?)
 }
 
 fn unpacked(store: &Store, layer: &LayerSource) -> Result<Box<dyn io::Read + Send>, LayerError> {

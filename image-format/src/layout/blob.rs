@@ -1,8 +1,10 @@
 //! Blobs: written once under their digest, and verified when read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::{Store, StoreError, io_error};
 use crate::descriptor::Descriptor;
@@ -31,6 +33,26 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("read", &path)(error)),
         }
+    }
+
+    /// Whether a blob is there with all its bytes, which are read for that.
+    fn holds(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if self.blob_size(digest)? != Some(size) {
+            return Ok(false);
+        }
+        let mut blob = VerifiedReader::new(self.open_blob(digest)?, *digest, size);
+        Ok(io::copy(&mut blob, &mut io::sink()).is_ok())
+    }
+
+    /// Whether this very process has put the blob into the store: then nobody needs to verify it.
+    #[must_use]
+    pub fn has_written(&self, digest: &Digest) -> bool {
+        self.written().contains(digest)
+    }
+
+    fn written(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        let written = self.0.written.lock();
+        written.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a blob, unverified.
@@ -75,7 +97,7 @@ impl Store {
     /// When the file system fails.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if self.blob_size(&digest)? == Some(bytes.len() as u64) {
+        if self.holds(&digest, bytes.len() as u64)? {
             return Ok(digest);
         }
         let mut writer = self.blob_writer()?;
@@ -154,13 +176,15 @@ impl BlobWriter {
                 .set_len(written)
                 .map_err(io_error("write", file.path()))?;
         }
-        // A file of another size under this name was cut off by a crash, and is mended so.
-        if store.blob_size(&digest)? != Some(written) {
+        // What was cut off by a crash, or rotted on the disk, is mended so. What is whole stays: it
+        // may be durable, which this file is not.
+        if !store.holds(&digest, written)? {
             rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))
                 .map_err(|error| io_error("write", file.path())(error.into()))?;
             file.persist(&path)
                 .map_err(|error| io_error("write", &path)(error.error))?;
         }
+        store.written().insert(digest);
         Ok((digest, written))
     }
 

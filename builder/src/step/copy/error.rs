@@ -1,7 +1,7 @@
 //! Why a copy cannot be done.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image_format::layer::tree::TreeError;
 use image_format::layer::{ReadError, WriteError};
@@ -114,7 +114,7 @@ pub enum CopyError {
         source: ReadError,
     },
     /// The new layer cannot be made.
-    #[error("cannot make the layer of {path:?}", path = .path.display())]
+    #[error("cannot write {:?} into the layer", Path::new("/").join(path).display())]
     Write {
         /// The entry that was written.
         path: PathBuf,
