@@ -222,7 +222,7 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
             // Before it waits for signals one kills it; then it has not begun.
             let code = status.code().unwrap_or(130);
             assert!([0, 130].contains(&code), "{status}");
-            // The signal may come when all is done and the process is about to end: whole it is then too.
+            // The signal may also come when all is done, and the process is about to end.
             let whole = env.path("saved");
             assert!(whole.exists() || code == 130, "{format}");
             if whole.exists() {
@@ -234,7 +234,8 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
                 std::fs::remove_file(&whole).unwrap();
             }
             let unfinished = |name: &String| name.starts_with('.');
-            assert!(!entries(&env.path("")).iter().any(unfinished));
+            let left = entries(&env.path(""));
+            assert!(!left.iter().any(unfinished), "{format}: {left:?}");
         }
     }
 }
