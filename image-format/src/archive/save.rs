@@ -260,6 +260,7 @@ mod tests {
             assert_eq!(other.verify().unwrap().len(), 0);
         }
         let dir = to.path().join("layout");
+        fs::create_dir(&dir).unwrap();
         save_directory(&store, &images, &dir).unwrap();
         let other = Store::open(&to.path().join("dir")).unwrap();
         load(&other, Source::Directory(dir)).unwrap();
