@@ -161,8 +161,8 @@ fn a_store_that_was_killed_in_the_making_is_made() {
 fn interrupted_it_ends_all_it_started() {
     for user in User::with_ids() {
         let env = env(*user);
-        // Like nobody else's, who may run these tests at the same time.
-        let sleep = format!("sleep 9{}", std::process::id());
+        // as no other test on this machine does
+        let sleep = format!("sleep 9876.{}", std::process::id());
         env.write(
             "c/Dockerfile",
             format!("FROM busybox\nRUN {sleep} & {sleep}\n"),
@@ -222,7 +222,7 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
             // Before it waits for signals one kills it; then it has not begun.
             let code = status.code().unwrap_or(130);
             assert!([0, 130].contains(&code), "{status}");
-            // The signal may come when all is done and the process is about to end: whole it is then too.
+            // The signal may also come when all is done, and the process is about to end.
             let whole = env.path("saved");
             assert!(whole.exists() || code == 130, "{format}");
             if whole.exists() {
@@ -234,7 +234,8 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
                 std::fs::remove_file(&whole).unwrap();
             }
             let unfinished = |name: &String| name.starts_with('.');
-            assert!(!entries(&env.path("")).iter().any(unfinished));
+            let left = entries(&env.path(""));
+            assert!(!left.iter().any(unfinished), "{format}: {left:?}");
         }
     }
 }
