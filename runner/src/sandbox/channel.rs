@@ -34,8 +34,8 @@ const HEADER: usize = 8;
 /// From the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// To the stage: make this. Descriptors: the payload's standard streams, unless it has a
-    /// terminal, and the network namespace where there is to be one.
+    /// To the stage: make this. Descriptors: the payload's ends of pipes, and the network namespace
+    /// where there is to be one.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,
