@@ -196,6 +196,13 @@ fn drop_privileges(
     if spec.no_new_privs {
         rustix::thread::set_no_new_privs(true).during(Step::Capabilities)?;
     }
+    if spec.scoped {
+        match sys::leave_abstract_sockets() {
+            // A kernel without Landlock, one where it is off, and one that knows no scopes.
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) => {}
+            left => left.during(Step::Capabilities)?,
+        }
+    }
     bound(capabilities).during(Step::Capabilities)?;
 
     rustix::thread::set_keep_capabilities(true).during(Step::Identity)?;

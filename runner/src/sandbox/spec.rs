@@ -40,6 +40,9 @@ pub struct SandboxSpec {
     pub terminal: Option<WindowSize>,
     /// The network.
     pub network: Network,
+    /// Whether the abstract sockets of processes outside are out of reach on a network that is
+    /// shared with them too, where the kernel can (Landlock, from 6.12).
+    pub scoped: bool,
     /// The capabilities the payload may hold.
     pub capabilities: Vec<Capability>,
     /// Whether docker's default system call filter applies.
@@ -70,6 +73,7 @@ impl SandboxSpec {
             stdio: Stdio::default(),
             terminal: None,
             network: Network::None,
+            scoped: false,
             capabilities: DOCKER_CAPABILITIES.to_vec(),
             seccomp: true,
             no_new_privs: false,
