@@ -2,7 +2,7 @@
 //! stand in its file under `commands`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,14 +40,21 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// Chooses the directory of the store, which has to happen while the process is still who started it:
+    /// in a user namespace everybody is root.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.root = Some(root::choose(self.root.as_deref())?);
+        Ok(())
+    }
+
     /// The directory of the store, absolute.
-    pub fn store_root(&self) -> Result<PathBuf, Error> {
-        root::choose(self.root.as_deref())
+    pub fn store_root(&self) -> Result<&Path, Error> {
+        self.root.as_deref().ok_or(Error::NoStoreRoot)
     }
 
     /// The store, made where there is none.
     pub fn open_store(&self) -> Result<Store, Error> {
-        Ok(Store::open(&self.store_root()?)?)
+        Ok(Store::open(self.store_root()?)?)
     }
 
     /// The store, for something that a signal may end at any moment without leaving half of it.

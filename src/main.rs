@@ -17,12 +17,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     runner::reexec::dispatch();
-    let (command, globals) = match cli::parse(std::env::args_os()) {
+    let (command, mut globals) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
     let exit = command.exit_codes();
-    match command.run(&globals) {
+    match globals.settle().and_then(|()| command.run(&globals)) {
         Ok(code) => code,
         Err(error) => diagnostic::report(&error, exit),
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use builder::cancel::Cancel;
 use image_format::layout::remove_tree;
@@ -46,8 +47,9 @@ pub fn watch(cancel: &Cancel) -> Result<Interrupt, Error> {
 #[derive(Debug, Default)]
 pub struct Unfinished(Arc<Mutex<Vec<PathBuf>>>);
 
-/// How often a removal is tried, for others write there until the process has ended.
-const REMOVALS: usize = 10;
+/// How often, and with what pause, a removal is tried: others write there until the process has ended.
+const REMOVALS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Unfinished {
     /// Ends the process at SIGINT, SIGTERM or SIGHUP, and removes what was made before.
@@ -60,7 +62,12 @@ impl Unfinished {
             let all = all.lock().unwrap_or_else(PoisonError::into_inner);
             for path in all.iter() {
                 // What of the store cannot be removed now, the next process sweeps.
-                (0..REMOVALS).any(|_| remove_tree(path).is_ok());
+                for _ in 0..REMOVALS {
+                    if remove_tree(path).is_ok() {
+                        break;
+                    }
+                    std::thread::sleep(PAUSE);
+                }
             }
             end(signal);
         })?;
@@ -77,6 +84,13 @@ impl Unfinished {
         let made = make()?;
         all.push(path(&made).to_owned());
         Ok(made)
+    }
+
+    /// Moves one that is finished to its place, or does not come back: when the removal has begun, it would
+    /// go on there.
+    pub fn publish<T, E>(&self, publish: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let _no_end = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        publish()
     }
 }
 

@@ -317,3 +317,23 @@ fn a_hundred_runs_leave_nothing() {
         assert!(!mounts.contains(env.path("").to_str().unwrap()), "{mounts}");
     }
 }
+
+#[test]
+fn each_user_has_a_store_of_their_own() {
+    for user in User::with_ids() {
+        if *user == User::Own && support::is_root() {
+            // It would be the machine's.
+            continue;
+        }
+        let env = Env::new(*user);
+        let tar = env.write("root.tar", support::base::busybox());
+        env.write("c/Dockerfile", "FROM busybox\nRUN echo hello > /hello\n");
+        let mkimg =
+            |args: &[&str]| support::run(env.command(args).env_remove("MKIMG_ROOT")).success();
+        mkimg(&["import", &tar.display().to_string(), "busybox"]);
+        mkimg(&["build", "-q", "-t", "app", "c"]);
+        let ran = mkimg(&["run", "--rm", "--network", "none", "app", "cat", "/hello"]);
+        assert_eq!(ran.out(), "hello\n");
+        assert!(env.path("home/.local/share/mkimg/index.json").exists());
+    }
+}

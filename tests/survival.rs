@@ -161,9 +161,11 @@ fn a_store_that_was_killed_in_the_making_is_made() {
 fn interrupted_it_ends_all_it_started() {
     for user in User::with_ids() {
         let env = env(*user);
+        // as no other test on this machine does
+        let sleep = format!("sleep 9876.{}", std::process::id());
         env.write(
             "c/Dockerfile",
-            "FROM busybox\nRUN sleep 987654 & sleep 987654\n",
+            format!("FROM busybox\nRUN {sleep} & {sleep}\n"),
         );
         let mut command = env.command(["build", "-t", "app", "c"]);
         let child = command
@@ -176,7 +178,7 @@ fn interrupted_it_ends_all_it_started() {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{output:?}");
-        let sleeping = run(env.program("pgrep").args(["-fc", "sleep 987654"]));
+        let sleeping = run(env.program("pgrep").args(["-fc", &sleep]));
         assert_eq!(sleeping.out(), "0\n");
         env.mkimg(["inspect", "app"]).exits(1);
         assert_eq!(entries(&env.store().join("tmp")), [""; 0]);
@@ -220,7 +222,7 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
             // Before it waits for signals one kills it; then it has not begun.
             let code = status.code().unwrap_or(130);
             assert!([0, 130].contains(&code), "{status}");
-            // The signal may come when all is done and the process is about to end: whole it is then too.
+            // The signal may also come when all is done, and the process is about to end.
             let whole = env.path("saved");
             assert!(whole.exists() || code == 130, "{format}");
             if whole.exists() {
@@ -232,7 +234,8 @@ fn interrupted_at_any_moment_a_save_leaves_nothing() {
                 std::fs::remove_file(&whole).unwrap();
             }
             let unfinished = |name: &String| name.starts_with('.');
-            assert!(!entries(&env.path("")).iter().any(unfinished));
+            let left = entries(&env.path(""));
+            assert!(!left.iter().any(unfinished), "{format}: {left:?}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn dispatch() {
 /// A stage to be started: the command and the clone it runs, which must stay open until then.
 pub(crate) struct Stage {
     pub command: Command,
-    _clone: OwnedFd,
+    pub clone: OwnedFd,
 }
 
 /// A command that runs a clone of this binary, which no container can write to, as the stage; its
@@ -51,10 +51,7 @@ pub(crate) fn command(stage: &str) -> Result<Stage, SandboxError> {
         .map_err(SandboxError::SelfBinary)?;
     let mut command = Command::new(format!("/proc/self/fd/{}", clone.as_raw_fd()));
     command.arg0(stage).env_clear();
-    Ok(Stage {
-        command,
-        _clone: clone,
-    })
+    Ok(Stage { command, clone })
 }
 
 /// A clone of this binary by its path. `/proc/self/exe` itself leads into the mount namespace that

@@ -11,7 +11,7 @@ use runner::container::{
     Volume, attach, environment,
 };
 use runner::network::{Listeners, Outbound, Proxy, PublishedPorts};
-use runner::sandbox::SandboxSpec;
+use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
@@ -92,12 +92,14 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // While there is one thread only. After the ports are bound: to root of a namespace, processes
     // outside of it that hold a port would be invisible.
     userns::enter()?;
+    // It starts while the container is made.
+    let stage = Stage::start(options.network != NetworkMode::Host)?;
     let store = globals.open_store()?;
     let (container, spec, signals) = create(store, &image_name, &options)?;
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
-    match live(&spec, listeners, &signals) {
+    match live(stage, &spec, listeners, &signals) {
         Ok(exit) => {
             if let Err(error) = container.finish(exit) {
                 diagnostic::warn(&error);
@@ -167,8 +169,13 @@ fn create(
 }
 
 /// Runs the sandbox from its start to its end, with its network and its terminal.
-fn live(spec: &SandboxSpec, listeners: Listeners, signals: &Signals) -> Result<Exit, Error> {
-    let sandbox = Sandbox::create(spec)?;
+fn live(
+    stage: Stage,
+    spec: &SandboxSpec,
+    listeners: Listeners,
+    signals: &Signals,
+) -> Result<Exit, Error> {
+    let sandbox = Sandbox::create_in(stage, spec)?;
     let (mut outbound, mut proxy) = (None, None);
     if let Some(netns) = sandbox.netns()
         && spec.network == runner::sandbox::Network::Private

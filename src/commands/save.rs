@@ -106,8 +106,8 @@ fn to_file(
     };
     let new = unfinished.make(make, NamedTempFile::path).map_err(failed)?;
     write(store, images, kind, new.as_file())?;
-    new.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let saved = unfinished.publish(|| new.persist(path));
+    saved.map(drop).map_err(|error| failed(error.error))
 }
 
 fn write(store: &Store, images: &[Image], kind: ArchiveKind, out: impl Write) -> Result<(), Error> {
@@ -139,7 +139,8 @@ fn to_directory(
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     archive::save_directory(store, images, new.path())?;
     // Takes the place of an empty directory, and of no other.
-    fs::rename(new.path(), dir).map_err(failed)?;
+    let saved = unfinished.publish(|| fs::rename(new.path(), dir));
+    saved.map_err(failed)?;
     // It has moved: nothing is left to be removed.
     drop(new.keep());
     Ok(())

@@ -60,8 +60,11 @@ pub fn save_archive<W: Write>(
 /// When a blob is missing or corrupt, or a file cannot be written.
 pub fn save_directory(store: &Store, images: &[Image], dir: &Path) -> Result<(), ArchiveError> {
     let files = files(store, images, None)?;
-    let blobs = dir.join("blobs/sha256");
-    fs::create_dir_all(&blobs).map_err(io_error("make", &blobs))?;
+    // One after the other: a directory that is taken away meanwhile is not made again.
+    for below in ["blobs", "blobs/sha256"] {
+        let path = dir.join(below);
+        fs::create_dir(&path).map_err(io_error("make", &path))?;
+    }
     for (name, content) in &files {
         let path = dir.join(name);
         let mut reader = content.open(store)?;
@@ -257,6 +260,7 @@ mod tests {
             assert_eq!(other.verify().unwrap().len(), 0);
         }
         let dir = to.path().join("layout");
+        fs::create_dir(&dir).unwrap();
         save_directory(&store, &images, &dir).unwrap();
         let other = Store::open(&to.path().join("dir")).unwrap();
         load(&other, Source::Directory(dir)).unwrap();

@@ -17,6 +17,9 @@ pub enum RootMount {
         base: PathBuf,
         /// The read-only layers, topmost first; at least one.
         lowers: Vec<PathBuf>,
+        /// A directory of places to mount on, from `base` if relative. Whoever mounts something in
+        /// the root puts it below all layers, so that the places need not be made above them.
+        places: Option<PathBuf>,
         /// The directory that takes what is written.
         upper: PathBuf,
         /// overlayfs's own scratch directory, empty, beside `upper`.

@@ -3,12 +3,14 @@
 //! `<chain-id>/` holds what its topmost layer brings, with overlayfs' marks, so that a stack is its
 //! chain IDs, and a command's upper directory becomes the next one by rename.
 
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Committed, Kind, LayerSource, Prepared, RootMount, SnapshotError, Snapshotter, chain, make_dir,
-    origin, publish, targets, unpack, write_layer,
+    Committed, Kind, LayerSource, Prepared, RootMount, SnapshotError, Snapshotter, chain, io_error,
+    make_dir, origin, publish, targets, unpack, write_layer,
 };
 use crate::config::chain_id;
 use crate::digest::Digest;
@@ -20,6 +22,12 @@ use crate::layout::Store;
 
 /// What is below the first layer: overlayfs needs something there.
 const EMPTY: &str = "empty";
+/// What is below all layers where something is mounted: the places that every sandbox mounts on,
+/// so that they need not be made in each upper directory, and removed again. No layer takes them
+/// for its own, and where a layer hides them, they are made.
+const PLACES: &str = "places";
+const PLACE_DIRS: [&str; 4] = ["dev", "etc", "proc", "sys"];
+const PLACE_FILES: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
 const UPPER: &str = "upper";
 const WORK: &str = "work";
 
@@ -43,14 +51,25 @@ impl Overlay {
             xattrs: origin::xattrs()?,
         };
         make_dir(&overlay.dir)?;
-        let empty = overlay.dir.join(EMPTY);
-        publish::once(&empty, || {
-            let tmp = store.tmp_dir()?;
-            let made = tmp.path().join(EMPTY);
-            overlay.make_root(&made, &[])?;
-            publish::publish(&made, &empty)
-        })?;
+        overlay.make_once(EMPTY, |_| Ok(()))?;
+        overlay.make_once(PLACES, make_places)?;
         Ok(overlay)
+    }
+
+    /// Makes a root with what `fill` puts into it.
+    fn make_once(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Path) -> Result<(), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
+        let path = self.dir.join(name);
+        publish::once(&path, || {
+            let tmp = self.store.tmp_dir()?;
+            let made = tmp.path().join(name);
+            self.make_root(&made, &[])?;
+            fill(&made)?;
+            publish::publish(&made, &path)
+        })
     }
 
     /// The names of the directories of a stack, topmost first.
@@ -100,6 +119,24 @@ impl Overlay {
     }
 }
 
+/// Makes the places to mount on, with the modes that they have in images.
+fn make_places(root: &Path) -> Result<(), SnapshotError> {
+    let made = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io_error("make", path))
+    };
+    for name in PLACE_DIRS {
+        let path = root.join(name);
+        make_dir(&path)?;
+        made(&path, 0o755)?;
+    }
+    for name in PLACE_FILES {
+        let path = root.join(name);
+        File::create(&path).map_err(io_error("make", &path))?;
+        made(&path, 0o644)?;
+    }
+    Ok(())
+}
+
 impl Snapshotter for Overlay {
     fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError> {
         let stack: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
@@ -122,6 +159,7 @@ impl Snapshotter for Overlay {
         Ok(RootMount::Overlay {
             base: self.dir.clone(),
             lowers,
+            places: Some(PLACES.into()),
             upper,
             work,
             user_xattr: self.xattrs == XattrNamespace::User,

@@ -56,6 +56,7 @@ impl Place {
                 upper,
                 work,
                 user_xattr,
+                ..
             } => {
                 let lowers: Vec<_> = lowers.iter().map(|path| path.to_str().unwrap()).collect();
                 let (upper, work) = (upper.display(), work.display());

@@ -34,8 +34,9 @@ const HEADER: usize = 8;
 /// From the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// To the stage: make this. Descriptors: the payload's ends of pipes, and the network namespace
-    /// where there is to be one.
+    /// To the stage: there will be a network namespace, begin with that.
+    Network,
+    /// To the stage: make this. Descriptors: the payload's ends of pipes.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,
@@ -44,7 +45,7 @@ pub(super) enum Request {
 /// From the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// From the stage. Descriptor: init.
+    /// From the stage. Descriptors: init, and the network namespace where one was made.
     Namespaces,
     /// From init: the payload runs. Descriptors: the payload, and the terminal's master.
     Started {

@@ -100,13 +100,14 @@ fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Devices),
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).during(Step::Propagation)?;
 
-    let root = Root::open(&spec.root)?;
+    let root = Root::open(&spec.root, true)?;
     let prepared = mounts::prepare(&spec.mounts, root.place())?;
     let mut targets = Targets::new(root.mount(spec.volatile)?)?;
-    kernel::mount(&mut targets)?;
+    let mut empty = kernel::EmptyDirectory::default();
+    kernel::mount(&mut targets, &mut empty)?;
     let devices = devices::mount(&mut targets, spec.terminal)?;
     mounts::attach(prepared, &mut targets)?;
-    kernel::mask(&targets, &spec.masked_paths)?;
+    kernel::mask(&targets, &spec.masked_paths, &mut empty)?;
     kernel::make_read_only(&targets, &spec.readonly_paths)?;
     if spec.read_only {
         sys::mount_setattr(targets.root(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)

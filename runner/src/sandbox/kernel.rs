@@ -18,7 +18,7 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const CGROUP2: rustix::fs::FsWord = 0x6367_7270;
 
 /// Mounts `/proc` of this process namespace and `/sys` of this network namespace.
-pub(super) fn mount(targets: &mut Targets) -> Result<(), Failure> {
+pub(super) fn mount(targets: &mut Targets, empty: &mut EmptyDirectory) -> Result<(), Failure> {
     let proc = targets.top("proc")?;
     Tree::filesystem("proc", &[], NO_PROGRAMS)
         .and_then(|tree| tree.attach(&proc))
@@ -36,12 +36,12 @@ pub(super) fn mount(targets: &mut Targets) -> Result<(), Failure> {
     }
     .during(Step::Sys)?;
     tree.attach(&sys).during(Step::Sys)?;
-    control_groups(targets)
+    control_groups(targets, empty)
 }
 
 /// The control groups below this namespace's own, read-only, where the host has version 2; of
 /// version 1's many trees none is shown.
-fn control_groups(targets: &Targets) -> Result<(), Failure> {
+fn control_groups(targets: &Targets, empty: &mut EmptyDirectory) -> Result<(), Failure> {
     let Some(place) = targets.find(Path::new(CGROUPS)).during(Step::Sys)? else {
         return Ok(());
     };
@@ -52,30 +52,32 @@ fn control_groups(targets: &Targets) -> Result<(), Failure> {
     } else {
         None
     };
-    let tree = match tree {
-        Some(tree) => tree,
-        None => empty_directory().during_at(Step::Sys, CGROUPS)?,
-    };
-    tree.attach(&place).during_at(Step::Sys, CGROUPS)
+    match tree {
+        Some(tree) => tree.attach(&place),
+        None => empty.cover(&place),
+    }
+    .during_at(Step::Sys, CGROUPS)
 }
 
 /// Hides files behind `/dev/null` and directories behind an empty one; what does not exist needs
 /// no hiding.
-pub(super) fn mask(targets: &Targets, paths: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn mask(
+    targets: &Targets,
+    paths: &[PathBuf],
+    empty: &mut EmptyDirectory,
+) -> Result<(), Failure> {
     for path in paths {
         let Some(target) = targets.find(path).during_at(Step::Mask, path)? else {
             continue;
         };
         let status = rustix::fs::fstat(&target).during_at(Step::Mask, path)?;
         let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
-        let cover = if directory {
-            empty_directory()
+        if directory {
+            empty.cover(&target)
         } else {
-            nothing()
-        };
-        cover
-            .and_then(|tree| tree.attach(&target))
-            .during_at(Step::Mask, path)?;
+            nothing().and_then(|tree| tree.attach(&target))
+        }
+        .during_at(Step::Mask, path)?;
     }
     Ok(())
 }
@@ -95,14 +97,27 @@ pub(super) fn make_read_only(targets: &Targets, paths: &[PathBuf]) -> Result<(),
     Ok(())
 }
 
-fn empty_directory() -> rustix::io::Result<Tree> {
-    let options = [
-        ("size", Some("4k")),
-        ("nr_inodes", Some("1")),
-        ("mode", Some("555")),
-    ];
-    let attributes = NO_PROGRAMS | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    Tree::filesystem("tmpfs", &options, attributes)
+/// An empty directory, which can be seen in many places: its file system is made once.
+#[derive(Default)]
+pub(super) struct EmptyDirectory(Option<Tree>);
+
+impl EmptyDirectory {
+    /// Covers a directory with it.
+    fn cover(&mut self, target: &OwnedFd) -> rustix::io::Result<()> {
+        if let Some(attached) = &self.0 {
+            return Tree::of(attached)?.attach(target);
+        }
+        let options = [
+            ("size", Some("4k")),
+            ("nr_inodes", Some("1")),
+            ("mode", Some("555")),
+        ];
+        let attributes = NO_PROGRAMS | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let tree = Tree::filesystem("tmpfs", &options, attributes)?;
+        tree.attach(target)?;
+        self.0 = Some(tree);
+        Ok(())
+    }
 }
 
 fn nothing() -> rustix::io::Result<Tree> {

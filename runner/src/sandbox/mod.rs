@@ -3,9 +3,8 @@
 //! ```text
 //!   mkimg                   stage                    init (pid 1)          payload (pid 2)
 //!     │ spawn itself ────────▶│                         ·                     ·
-//!     │ Request: spec, stdio, │                         ·                     ·
-//!     │ netns ───────────────▶│ unshare, setns          ·                     ·
-//!     │◀─ Namespaces ─────────│                         ·                     ·
+//!     │ Request: spec, stdio ▶│ unshare                 ·                     ·
+//!     │◀─ Namespaces: netns ──│                         ·                     ·
 //!     │                       │ fork ──────────────────▶│ mounts, pivot_root  ·
 //!     │ Start: filters ───────────────────────────────▶ │                     ·
 //!     │                       │                         │ fork ──────────────▶│ user, capabilities,
@@ -32,7 +31,6 @@ mod identity;
 mod init;
 mod kernel;
 mod mounts;
-mod netns;
 mod payload;
 pub mod privileges;
 mod program;
@@ -49,7 +47,7 @@ use std::io;
 pub use channel::ChannelError;
 pub use failure::{Failure, Step};
 pub use privileges::Capability;
-pub use running::{Running, Sandbox};
+pub use running::{Running, Sandbox, Stage};
 pub use spec::{
     DEFAULT_PATH, MASKED_PATHS, Mount, MountSource, Network, READONLY_PATHS, SandboxSpec, Stdio,
     Stream,

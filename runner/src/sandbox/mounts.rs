@@ -59,7 +59,7 @@ fn source(mount: &Mount, files: &mut Files<'_>) -> std::result::Result<Prepared,
     let tree = match &mount.source {
         MountSource::Bind { path } => Tree::of_path(path).during_at(Step::Mount, path)?,
         MountSource::Snapshot { root, path } => {
-            let root = Root::open(root)?.mount(false)?;
+            let root = Root::open(root, false)?.mount(false)?;
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)

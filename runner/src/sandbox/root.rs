@@ -25,8 +25,8 @@ enum Kind {
 }
 
 impl Root {
-    /// Opens the directories that `root` names.
-    pub fn open(root: &RootMount) -> Result<Self, Failure> {
+    /// Opens the directories that `root` names, and its places to mount on if something will be.
+    pub fn open(root: &RootMount, mounted_on: bool) -> Result<Self, Failure> {
         match root {
             RootMount::Bind { path } => Ok(Self {
                 path: path.clone(),
@@ -38,16 +38,21 @@ impl Root {
             RootMount::Overlay {
                 base,
                 lowers,
+                places,
                 upper,
                 work,
                 user_xattr,
-            } => Ok(Self {
-                path: upper.clone(),
-                kind: Kind::Overlay {
-                    overlay: Overlay::open(base, lowers, upper, work)?,
-                    user_xattr: *user_xattr,
-                },
-            }),
+            } => {
+                let places = places.as_ref().filter(|_| mounted_on);
+                let lowers = lowers.iter().chain(places);
+                Ok(Self {
+                    path: upper.clone(),
+                    kind: Kind::Overlay {
+                        overlay: Overlay::open(base, lowers, upper, work)?,
+                        user_xattr: *user_xattr,
+                    },
+                })
+            }
         }
     }
 
@@ -102,14 +107,19 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    fn open(base: &Path, lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<Self, Failure> {
+    fn open<'a>(
+        base: &Path,
+        lowers: impl IntoIterator<Item = &'a PathBuf>,
+        upper: &Path,
+        work: &Path,
+    ) -> Result<Self, Failure> {
         let base = directory(base).during_at(Step::Root, base)?;
         let open = |path: &PathBuf| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             rustix::fs::openat(&base, path, flags, Mode::empty()).during_at(Step::Root, path)
         };
         Ok(Self {
-            lowers: lowers.iter().map(open).collect::<Result<_, _>>()?,
+            lowers: lowers.into_iter().map(open).collect::<Result<_, _>>()?,
             upper: directory(upper).during_at(Step::Root, upper)?,
             work: directory(work).during_at(Step::Root, work)?,
         })

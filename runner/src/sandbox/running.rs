@@ -11,7 +11,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::channel::{Channel, Received, Reply, Request};
 use super::spec::{Network, SandboxSpec, Stream};
-use super::{ChannelError, Exit, SandboxError, netns, seccomp};
+use super::{ChannelError, Exit, SandboxError, seccomp};
 use crate::reexec;
 use crate::terminal::WindowSize;
 
@@ -35,47 +35,37 @@ impl Sandbox {
 
     /// Makes the namespaces, so that the network can be laid before the payload sees it.
     pub fn create(spec: &SandboxSpec) -> Result<Self, SandboxError> {
+        Self::create_in(Stage::start(spec.network != Network::Host)?, spec)
+    }
+
+    /// As [`Sandbox::create`], with a stage that was started before.
+    pub fn create_in(mut stage: Stage, spec: &SandboxSpec) -> Result<Self, SandboxError> {
         if spec.args.is_empty() {
             return Err(SandboxError::NoProgram);
         }
-        let (ours, theirs) = Channel::pair()?;
-        // The child's standard input, because that needs nothing done between fork and exec.
-        let mut stage = reexec::command(reexec::SANDBOX)?;
-        let child = stage
-            .command
-            .stdin(theirs.into_fd())
-            .spawn()
-            .map_err(SandboxError::Spawn)?;
-        let stage = Stage {
-            channel: ours,
-            child: Mutex::new(Some(child)),
-        };
-
-        // While the child starts.
-        let making = match spec.network {
-            Network::Host => None,
-            Network::None | Network::Private => Some(netns::Making::start()?),
-        };
         let (streams, theirs) = Streams::open(spec).map_err(SandboxError::Streams)?;
-        let netns = making.map(netns::Making::finish).transpose()?;
-        let mut descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-        descriptors.extend(netns.as_ref().map(AsFd::as_fd));
+        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
         let request = Request::Make(Box::new(spec.clone()));
         stage.channel.send(&request, &[], &descriptors)?;
         drop(descriptors);
         drop(theirs);
 
         // While the child sets itself up.
+        stage.clone = None;
         let filter = if spec.seccomp {
             seccomp::docker_default(&spec.capabilities)?
         } else {
             Vec::new()
         };
         let reply = stage.receive()?;
-        let (Reply::Namespaces, Some(init)) = (reply.body, reply.descriptors.into_iter().next())
-        else {
+        let mut descriptors = reply.descriptors.into_iter();
+        let (Reply::Namespaces, Some(init)) = (reply.body, descriptors.next()) else {
             return Err(ChannelError::CutShort.into());
         };
+        let netns = descriptors.next();
+        if netns.is_some() != (spec.network != Network::Host) {
+            return Err(ChannelError::CutShort.into());
+        }
         Ok(Self {
             stage,
             init,
@@ -237,14 +227,45 @@ fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
     pid.trim().parse().ok()
 }
 
-/// The stage and the channel to it and to what it makes.
+/// The process that makes a sandbox, and the channel to it and to what it makes.
+///
+/// It takes as long to start as all else together. Whoever has other things to do first starts it
+/// before them. Dropped, it is gone, and the sandbox that it made too.
 #[derive(Debug)]
-struct Stage {
+pub struct Stage {
     channel: Channel,
     child: Mutex<Option<Child>>,
+    /// The clone of the binary that it runs. To close it takes the kernel a while.
+    clone: Option<OwnedFd>,
 }
 
 impl Stage {
+    /// Starts one; it waits until it is told what to make. With `network`, it begins with the
+    /// network namespace, for a sandbox that has one of its own.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start(network: bool) -> Result<Self, SandboxError> {
+        let (ours, theirs) = Channel::pair()?;
+        // The child's standard input, because that needs nothing done between fork and exec.
+        let reexec::Stage { mut command, clone } = reexec::command(reexec::SANDBOX)?;
+        let child = command
+            .stdin(theirs.into_fd())
+            .spawn()
+            .map_err(SandboxError::Spawn)?;
+        // Or its end of the channel would seem to live.
+        drop(command);
+        let stage = Self {
+            channel: ours,
+            child: Mutex::new(Some(child)),
+            clone: Some(clone),
+        };
+        if network {
+            stage.channel.send(&Request::Network, &[], &[])?;
+        }
+        Ok(stage)
+    }
+
     /// The next reply; a failure becomes the error, once everything has ended.
     fn receive(&self) -> Result<Received<Reply>, SandboxError> {
         let Some(reply) = self.channel.receive::<Reply>()? else {

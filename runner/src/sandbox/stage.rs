@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::thread::UnshareFlags;
 
 use super::channel::{Channel, Reply, Request};
 use super::failure::{During, Failure, Step};
@@ -52,45 +53,63 @@ fn work(channel: &Channel) -> Result<(), Failure> {
     // Away from the terminal's signals: those for the payload go to the payload.
     rustix::process::setsid().during(Step::Lifeline)?;
     let _ = rustix::thread::set_name(c"mkimg-sandbox");
-    let received = channel
-        .receive::<Request>()
-        .map_err(|error| Failure::Specification {
-            reason: error.to_string(),
-        })?;
-    let Some(received) = received else {
-        return Ok(());
+    let mut network = None;
+    let (spec, streams) = loop {
+        let received = channel
+            .receive::<Request>()
+            .map_err(|error| Failure::Specification {
+                reason: error.to_string(),
+            })?;
+        let Some(received) = received else {
+            return Ok(());
+        };
+        match received.body {
+            Request::Network => network = Some(network_namespace()?),
+            Request::Make(spec) => break (spec, received.descriptors),
+            Request::Start => {
+                return Err(Failure::Specification {
+                    reason: "a start before anything was made".into(),
+                });
+            }
+        }
     };
-    let Request::Make(spec) = received.body else {
-        return Err(Failure::Specification {
-            reason: "a start before anything was made".into(),
-        });
-    };
-    let mut streams = received.descriptors;
-    let missing = || Failure::Specification {
-        reason: "a network namespace of its own, and none came along".into(),
-    };
-    let network = match spec.network {
-        Network::Host => None,
-        Network::None | Network::Private => Some(streams.pop().ok_or_else(missing)?),
-    };
-    namespaces(&spec, network)?;
+    if spec.network != Network::Host && network.is_none() {
+        network = Some(network_namespace()?);
+    }
+    namespaces(&spec)?;
     let lifeline = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .during(Step::Lifeline)?;
     let init = match sys::fork().during(Step::Fork)? {
-        Fork::Child => init::run(channel, &spec, streams, lifeline),
+        Fork::Child => {
+            drop(network);
+            init::run(channel, &spec, streams, lifeline)
+        }
         Fork::Parent(pid) => pid,
     };
     // The payload's alone, so that whoever reads from it sees its end.
     drop(streams);
     let pidfd = rustix::process::pidfd_open(init, PidfdFlags::empty()).during(Step::Lifeline)?;
+    let mut descriptors = vec![pidfd.as_fd()];
+    descriptors.extend(network.as_ref().map(AsFd::as_fd));
     // If it does not get through, the parent is gone, which is what is watched for next.
-    let _ = channel.send(&Reply::Namespaces, &[], &[pidfd.as_fd()]);
+    let _ = channel.send(&Reply::Namespaces, &[], &descriptors);
+    drop(network);
     watch(channel, init, &pidfd)
 }
 
-/// Makes all namespaces but that of the mounts, which is init's, and that of the network, which the
-/// parent has made.
-fn namespaces(spec: &SandboxSpec, network: Option<OwnedFd>) -> Result<(), Failure> {
+/// Makes the network namespace, with its loopback up; its descriptor. It takes longer than all
+/// others together.
+fn network_namespace() -> Result<OwnedFd, Failure> {
+    sys::unshare(UnshareFlags::NEWNET).during(Step::Namespaces)?;
+    rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .and_then(|socket| sys::loopback_up(socket.as_fd()))
+        .during(Step::Loopback)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, "/proc/self/ns/net", flags, Mode::empty()).during(Step::Namespaces)
+}
+
+/// Makes all other namespaces but that of the mounts, which is init's.
+fn namespaces(spec: &SandboxSpec) -> Result<(), Failure> {
     let flags = UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
@@ -102,10 +121,6 @@ fn namespaces(spec: &SandboxSpec, network: Option<OwnedFd>) -> Result<(), Failur
         made => made,
     }
     .during(Step::Namespaces)?;
-    if let Some(network) = network {
-        let kind = Some(LinkNameSpaceType::Network);
-        move_into_link_name_space(network.as_fd(), kind).during(Step::Namespaces)?;
-    }
     rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)
 }
 

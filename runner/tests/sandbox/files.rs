@@ -264,6 +264,7 @@ fn many_layers() {
     spec.root = RootMount::Overlay {
         base,
         lowers,
+        places: None,
         upper,
         work,
         user_xattr,

@@ -59,6 +59,7 @@ impl Fixture {
         RootMount::Overlay {
             base: self.place.path().into(),
             lowers: vec!["lower".into()],
+            places: None,
             upper: self.path("upper"),
             work: self.path("work"),
             user_xattr: rootless(),
