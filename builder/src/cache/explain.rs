@@ -135,7 +135,7 @@ impl Book {
         position: (usize, usize),
         key: &Digest,
         parts: &Parts,
-        files: &[FilePart],
+        files: impl FnOnce() -> Vec<FilePart>,
     ) -> Vec<Reason> {
         self.missed.get_or_init(|| ());
         let before = self.before.get_or_init(|| self.read_before());
@@ -198,7 +198,7 @@ fn place((stage, instruction): (usize, usize)) -> String {
     format!("{stage}/{instruction}")
 }
 
-fn reasons(before: &Record, now: &Parts, files: &[FilePart]) -> Vec<Reason> {
+fn reasons(before: &Record, now: &Parts, files: impl FnOnce() -> Vec<FilePart>) -> Vec<Reason> {
     let old = &before.parts;
     let mut reasons = Vec::new();
     let mut check = |same: bool, reason: Reason| {
@@ -249,7 +249,7 @@ fn reasons(before: &Record, now: &Parts, files: &[FilePart]) -> Vec<Reason> {
             check(old.instruction == now.instruction, Reason::Instruction);
             let placed = (destination, chown, chmod) == (new_destination, new_chown, new_chmod);
             check(placed, Reason::Placement);
-            reasons.extend(changed_files(&before.files, files));
+            reasons.extend(changed_files(&before.files, &files()));
         }
         (Reads::Rootfs { from, .. }, Reads::Rootfs { from: new_from, .. }) => {
             check(from == new_from, Reason::Source);

@@ -4,10 +4,10 @@
 //! holds them for one context directory: `MAGIC`, records sorted by device and inode, and the
 //! digest of all before it, so that a torn file is none.
 
-use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use image_format::digest::Digest;
+use image_format::digest::{Digest, HashingWriter};
 use image_format::layout::Store;
 use rustix::fs::Stat;
 
@@ -94,8 +94,6 @@ pub(crate) struct FileDigests {
     name: String,
     /// Records as in the file.
     known: Vec<u8>,
-    /// By device and inode.
-    added: BTreeMap<[u8; NUMBER], [u8; RECORD]>,
 }
 
 impl FileDigests {
@@ -104,7 +102,6 @@ impl FileDigests {
         let name = format!("{dev:x}-{ino:x}");
         Self {
             known: records(store, &name),
-            added: BTreeMap::new(),
             name,
         }
     }
@@ -112,62 +109,67 @@ impl FileDigests {
     /// The digest of a file, if it is known in just this state.
     pub(crate) fn get(&self, id: &FileId) -> Option<Digest> {
         let bytes = id.bytes();
-        let record = match self.added.get(&bytes[..NUMBER]) {
-            Some(record) => record,
-            None => find(&self.known, &bytes[..NUMBER])?,
-        };
+        let record = find(&self.known, &bytes[..NUMBER])?;
         let digest: [u8; 32] = record[ID..].try_into().ok()?;
         (record[..ID] == bytes).then(|| Digest::from_bytes(digest))
     }
 
-    /// Keeps a digest of a file that had this state before and after it was read, first at `seen`.
-    pub(crate) fn add(&mut self, id: &FileId, digest: &Digest, seen: SystemTime) {
-        if id.is_racy(seen) {
-            return;
-        }
-        let mut record = [0; RECORD];
-        record[..ID].copy_from_slice(&id.bytes());
-        record[ID..].copy_from_slice(digest.as_bytes());
-        let mut number = [0; NUMBER];
-        number.copy_from_slice(&record[..NUMBER]);
-        self.added.insert(number, record);
-    }
-
-    /// Publishes what was added, together with what others have published meanwhile.
+    /// Keeps the digests of files that had these states before and after they were read, first at
+    /// `seen`, together with what others have published meanwhile. To be loaded again after that.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn save(&mut self, store: &Store) -> Result<(), CacheError> {
-        if self.added.is_empty() {
+    pub(crate) fn add(
+        self,
+        store: &Store,
+        files: impl Iterator<Item = (FileId, Digest)>,
+        seen: SystemTime,
+    ) -> Result<(), CacheError> {
+        let files = files.filter(|(id, _)| !id.is_racy(seen));
+        let mut added: Vec<[u8; RECORD]> = files.map(|(id, digest)| record(&id, &digest)).collect();
+        if added.is_empty() {
             return Ok(());
         }
-        let added = std::mem::take(&mut self.added);
-        let mut all: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
-        let others = records(store, &self.name);
-        if others.len() / RECORD + added.len() <= MOST {
-            all.extend(
-                others
-                    .chunks_exact(RECORD)
-                    .map(|record| (&record[..NUMBER], record)),
-            );
+        // Of a file that was read twice either will do: it had one state.
+        added.sort_unstable();
+        added.dedup_by(|one, other| one[..NUMBER] == other[..NUMBER]);
+        drop(self.known);
+        let mut others = records(store, &self.name);
+        if others.len() / RECORD + added.len() > MOST {
+            others.clear();
         }
-        all.extend(
-            added
-                .iter()
-                .map(|(number, record)| (&number[..], &record[..])),
-        );
-        let mut bytes = Vec::with_capacity(MAGIC.len() + all.len() * RECORD + 32);
-        bytes.extend_from_slice(MAGIC);
-        for record in all.values() {
-            bytes.extend_from_slice(record);
-        }
-        let digest = Digest::of(&bytes);
-        bytes.extend_from_slice(digest.as_bytes());
-        publish(store, FILES, &self.name, |out| out.write_all(&bytes))?;
-        bytes.truncate(bytes.len() - 32);
-        self.known = bytes.split_off(MAGIC.len());
-        Ok(())
+        publish(store, FILES, &self.name, |out| {
+            let mut out = HashingWriter::new(out);
+            out.write_all(MAGIC)?;
+            merge(&others, &added, |record| out.write_all(record))?;
+            let (out, digest, _) = out.finish();
+            out.write_all(digest.as_bytes())
+        })
     }
+}
+
+fn record(id: &FileId, digest: &Digest) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    record[..ID].copy_from_slice(&id.bytes());
+    record[ID..].copy_from_slice(digest.as_bytes());
+    record
+}
+
+/// Gives the records of both in their order; where both have one of the same file, the added one.
+fn merge(
+    others: &[u8],
+    added: &[[u8; RECORD]],
+    mut put: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut others = others.chunks_exact(RECORD).peekable();
+    for record in added {
+        while let Some(other) = others.next_if(|other| other[..NUMBER] < record[..NUMBER]) {
+            put(other)?;
+        }
+        others.next_if(|other| other[..NUMBER] == record[..NUMBER]);
+        put(record)?;
+    }
+    others.try_for_each(put)
 }
 
 /// The records of a file of the cache; none where it is missing or torn.
@@ -216,20 +218,16 @@ mod tests {
     fn knows_a_file_in_the_same_state_only() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut digests = FileDigests::load(&store, (1, 2));
+        let digests = FileDigests::load(&store, (1, 2));
+        let files = [300, 2, 70_000].map(|ino| (id(ino, (1_000, 7)), Digest::of(&[ino as u8])));
         let now = SystemTime::now();
-        for ino in [300, 2, 70_000] {
-            let digest = Digest::of(&[ino as u8]);
-            digests.add(&id(ino, (1_000, 7)), &digest, now);
-        }
-        digests.save(&store).unwrap();
-        for digests in [digests, FileDigests::load(&store, (1, 2))] {
-            let digest = digests.get(&id(70_000, (1_000, 7)));
-            assert_eq!(digest, Some(Digest::of(&[70_000_u64 as u8])));
-            assert_eq!(digests.get(&id(2, (1_000, 7))), Some(Digest::of(&[2])));
-            assert_eq!(digests.get(&id(2, (1_000, 8))), None);
-            assert_eq!(digests.get(&id(3, (1_000, 7))), None);
-        }
+        digests.add(&store, files.into_iter(), now).unwrap();
+        let digests = FileDigests::load(&store, (1, 2));
+        let digest = digests.get(&id(70_000, (1_000, 7)));
+        assert_eq!(digest, Some(Digest::of(&[70_000_u64 as u8])));
+        assert_eq!(digests.get(&id(2, (1_000, 7))), Some(Digest::of(&[2])));
+        assert_eq!(digests.get(&id(2, (1_000, 8))), None);
+        assert_eq!(digests.get(&id(3, (1_000, 7))), None);
         assert!(FileDigests::load(&store, (1, 3)).known.is_empty());
     }
 
@@ -237,12 +235,36 @@ mod tests {
     fn two_writers_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut both = [(); 2].map(|()| FileDigests::load(&store, (1, 2)));
-        for (ino, digests) in (1..).zip(&mut both) {
-            digests.add(&id(ino, (1_000, 7)), &Digest::of(b"x"), SystemTime::now());
-            digests.save(&store).unwrap();
+        let both = [(); 2].map(|()| FileDigests::load(&store, (1, 2)));
+        for (ino, digests) in (1..).zip(both) {
+            let file = (id(ino, (1_000, 7)), Digest::of(b"x"));
+            let now = SystemTime::now();
+            digests.add(&store, [file].into_iter(), now).unwrap();
         }
         assert_eq!(FileDigests::load(&store, (1, 2)).known.len(), 2 * RECORD);
+    }
+
+    #[test]
+    fn what_is_added_takes_the_place_of_what_was_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let now = SystemTime::now();
+        let add = |inos: &[u64], ctime, text: &[u8]| {
+            let file = |ino: &u64| (id(*ino, ctime), Digest::of(text));
+            let digests = FileDigests::load(&store, (1, 2));
+            digests.add(&store, inos.iter().map(file), now).unwrap();
+        };
+        add(&[5, 1, 9], (1_000, 7), b"old");
+        add(&[9, 3, 5, 12, 5], (2_000, 7), b"new");
+        let digests = FileDigests::load(&store, (1, 2));
+        assert_eq!(digests.known.len(), 5 * RECORD);
+        assert!(digests.known.chunks(RECORD).is_sorted());
+        assert_eq!(digests.get(&id(1, (1_000, 7))), Some(Digest::of(b"old")));
+        assert_eq!(digests.get(&id(5, (1_000, 7))), None);
+        for ino in [3, 5, 9, 12] {
+            let digest = digests.get(&id(ino, (2_000, 7)));
+            assert_eq!(digest, Some(Digest::of(b"new")));
+        }
     }
 
     #[test]
@@ -258,9 +280,10 @@ mod tests {
     fn a_torn_file_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut digests = FileDigests::load(&store, (1, 2));
-        digests.add(&id(1, (1_000, 7)), &Digest::of(b"x"), SystemTime::now());
-        digests.save(&store).unwrap();
+        let digests = FileDigests::load(&store, (1, 2));
+        let file = (id(1, (1_000, 7)), Digest::of(b"x"));
+        let now = SystemTime::now();
+        digests.add(&store, [file].into_iter(), now).unwrap();
         let path = super::super::directory(&store, FILES).join("1-2");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[MAGIC.len() + 60] ^= 1;

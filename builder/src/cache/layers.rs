@@ -119,7 +119,7 @@ fn verify(store: &Store, blob: &File, diff_id: Digest) -> Result<(), LayerError>
     let state = FileId::of(&stat(blob)?);
     let all = File::open(store.root().join("blobs/sha256")).map_err(failed)?;
     let all = stat(&all)?;
-    let mut known = FileDigests::load(store, (all.st_dev, all.st_ino));
+    let known = FileDigests::load(store, (all.st_dev, all.st_ino));
     if known.get(&state) == Some(diff_id) {
         return Ok(());
     }
@@ -131,8 +131,7 @@ fn verify(store: &Store, blob: &File, diff_id: Digest) -> Result<(), LayerError>
             Err(error) => failed(error),
         }
     })?;
-    known.add(&state, &diff_id, seen);
-    Ok(known.save(store)?)
+    Ok(known.add(store, [(state, diff_id)].into_iter(), seen)?)
 }
 
 fn unpacked(store: &Store, layer: &LayerSource) -> Result<Box<dyn io::Read + Send>, LayerError> {

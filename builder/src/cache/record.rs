@@ -8,7 +8,7 @@ use std::path::Path;
 use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layout::{Layer, Roots, Store, StoreError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::{FilePart, Parts};
 use super::{CacheError, publish, read};
@@ -85,15 +85,20 @@ fn both_lines(bytes: &[u8]) -> Option<Record> {
     Some(record)
 }
 
-/// Keeps what a step did.
+/// Keeps what a step did, with the files that it read: those of `record` itself are not looked at.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn keep(store: &Store, key: &Digest, record: &Record) -> Result<(), CacheError> {
+pub fn keep(
+    store: &Store,
+    key: &Digest,
+    record: &Record,
+    files: impl Iterator<Item = FilePart> + Clone,
+) -> Result<(), CacheError> {
     publish(store, STEPS, &name(key), |out| {
         serde_json::to_writer(&mut *out, record)?;
         out.write_all(b"\n")?;
-        Ok(serde_json::to_writer(out, &record.files)?)
+        Ok(serde_json::Serializer::new(out).collect_seq(files.clone())?)
     })
 }
 

@@ -1,5 +1,6 @@
 //! The instructions that make layers: each is keyed, looked up in the cache, and done if it must.
 
+use std::iter;
 use std::sync::OnceLock;
 
 use image_format::digest::Digest;
@@ -52,7 +53,7 @@ impl Build<'_> {
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, &[]);
+                self.explain(step, &keyed, Vec::new);
                 let on = Place {
                     store: &self.request.store,
                     snapshotter: self.backend.snapshotter,
@@ -69,7 +70,7 @@ impl Build<'_> {
                     });
                 });
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, Vec::new(), layer)?
+                self.keep(state, keyed, iter::empty(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -118,10 +119,9 @@ impl Build<'_> {
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                let files = planned.files();
-                self.explain(step, &keyed, &files);
-                let layer = self.do_copy(step, &base, planned).map_err(failed)?;
-                self.keep(state, keyed, files, layer)?
+                self.explain(step, &keyed, || planned.files().collect());
+                let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
+                self.keep(state, keyed, planned.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -164,7 +164,7 @@ impl Build<'_> {
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
-        self.explain(step, &keyed, &[]);
+        self.explain(step, &keyed, Vec::new);
         let base = state.stack();
         let wanted = WorkdirStep {
             path: &path,
@@ -174,17 +174,17 @@ impl Build<'_> {
         let planned = copy::plan_workdir(&self.request.store, &base, &wanted, &self.cancel);
         let planned = planned.map_err(failed)?;
         let layer = match planned {
-            Some(planned) => self.do_copy(step, &base, planned).map_err(failed)?,
+            Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
             None => None,
         };
-        self.keep(state, keyed, Vec::new(), layer)
+        self.keep(state, keyed, iter::empty(), layer)
     }
 
     fn do_copy(
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: PlannedCopy<'_>,
+        planned: &PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
         let store = &self.request.store;
         let mut report = |bytes, total| self.copied(step, bytes, total);
@@ -238,7 +238,7 @@ impl Build<'_> {
     }
 
     /// Says why the cache does not have a step, if it had one like it.
-    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: &[FilePart]) {
+    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl FnOnce() -> Vec<FilePart>) {
         if self.request.no_cache {
             return;
         }
@@ -258,16 +258,16 @@ impl Build<'_> {
         &self,
         state: &StageState,
         keyed: Keyed,
-        files: Vec<FilePart>,
+        files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
     ) -> Result<Outcome, BuildError> {
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
             below: state.diff_ids().to_vec(),
             parts: keyed.parts,
-            files,
+            files: Vec::new(),
         };
-        record::keep(&self.request.store, &keyed.key, &record)?;
+        record::keep(&self.request.store, &keyed.key, &record, files)?;
         Ok(Outcome::Done(layer))
     }
 }

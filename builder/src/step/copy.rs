@@ -90,12 +90,15 @@ pub(crate) struct PlannedCopy<'a> {
 
 impl PlannedCopy<'_> {
     /// The files it reads from the context, for the record; none of a root file system.
-    pub(crate) fn files(&self) -> Vec<FilePart> {
-        let Work::Context { read, words, .. } = &self.work else {
-            return Vec::new();
+    pub(crate) fn files(&self) -> impl Iterator<Item = FilePart> + Clone {
+        let context = match &self.work {
+            Work::Context { read, words, .. } => Some((read, words)),
+            Work::Stack { .. } | Work::Directory { .. } => None,
         };
-        let digest = |source, entry| read.digest(source, entry);
-        parts::file_parts(&read.sources, words.mode.is_none(), digest)
+        context.into_iter().flat_map(|(read, words)| {
+            let digest = |source, entry| read.digest(source, entry);
+            parts::file_parts(&read.sources, words.mode.is_none(), digest)
+        })
     }
 }
 
@@ -254,13 +257,13 @@ pub(crate) fn plan_workdir(
 pub(crate) fn copy(
     store: &Store,
     base: &[LayerSource],
-    planned: PlannedCopy<'_>,
+    planned: &PlannedCopy<'_>,
     epoch: i64,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &Cancel,
 ) -> Result<Option<Layer>, CopyError> {
     let maker = Maker::new(store, base, epoch, cancel);
-    let layer = match planned.work {
+    let layer = match &planned.work {
         Work::Context {
             context,
             read,
@@ -269,7 +272,7 @@ pub(crate) fn copy(
             Some(layer) => layer,
             None => {
                 let origin = Origin::Context(context);
-                maker.make(&read.sources, origin, &words, progress, &mut |_, _, _| {})?
+                maker.make(&read.sources, origin, words, progress, &mut |_, _, _| {})?
             }
         },
         Work::Stack {
@@ -279,18 +282,18 @@ pub(crate) fn copy(
         } => {
             let from = Rootfs::open(store, layers)?;
             let mut found = Vec::new();
-            for word in &sources {
+            for word in sources {
                 found.extend(stack::find(&from, word)?);
             }
             maker.make(
                 &found,
                 Origin::Rootfs(&from),
-                &words,
+                words,
                 progress,
                 &mut |_, _, _| {},
             )?
         }
-        Work::Directory { path, owner, span } => maker.directory(&path, owner, span)?,
+        Work::Directory { path, owner, span } => maker.directory(path, *owner, *span)?,
     };
     Ok(Some(layer))
 }

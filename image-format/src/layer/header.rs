@@ -112,18 +112,12 @@ pub(crate) fn is_sealed(header: &[u8; BLOCK]) -> bool {
         .is_some_and(|sum| sum == i128::from(unsigned) || sum == i128::from(signed))
 }
 
+/// The sum of all bytes, those of the checksum's own field taken for spaces.
 fn checksum(header: &[u8; BLOCK]) -> (u64, i64) {
-    let mut unsigned = 0;
-    let mut signed = 0;
-    for (at, byte) in header.iter().enumerate() {
-        let byte = if field::CHECKSUM.contains(&at) {
-            b' '
-        } else {
-            *byte
-        };
-        unsigned += u64::from(byte);
-        signed += i64::from(byte as i8);
-    }
+    let mut header = *header;
+    header[field::CHECKSUM].fill(b' ');
+    let unsigned = header.iter().map(|byte| u64::from(*byte)).sum();
+    let signed = header.iter().map(|byte| i64::from(*byte as i8)).sum();
     (unsigned, signed)
 }
 

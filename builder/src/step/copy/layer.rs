@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use image_format::digest::Digest;
-use image_format::layer::{Entry, Kind, LayerWriter, Timestamp, WriteError};
+use image_format::layer::{Entry, Kind, LayerWriter, Meta, Timestamp, WriteError};
 use image_format::layout::{BlobWriter, Layer, Store};
 
 use crate::cancel::Cancel;
@@ -15,8 +15,8 @@ use crate::dockerfile::Span;
 
 use super::CopyError;
 use super::contents::{Contents, Job, Origin, read_in_order};
-use super::source::{Source, SourceFile, SourceKind};
-use super::target::{Placed, PlacedKind, unkey};
+use super::source::{Source, SourceEntry, SourceFile, SourceKind};
+use super::target::{Overrides, Placed, unkey};
 
 /// Progress is told of after so many bytes.
 const TOLD: u64 = 1 << 20;
@@ -25,6 +25,8 @@ const TOLD: u64 = 1 << 20;
 pub(super) struct Tree<'a> {
     /// The sources.
     pub(super) sources: &'a [Source],
+    /// What the instruction says of all of it.
+    pub(super) overrides: Overrides,
     /// What goes where.
     pub(super) entries: BTreeMap<Vec<u8>, Placed>,
     /// Where the files lie.
@@ -47,6 +49,7 @@ pub(super) fn write(
 ) -> Result<Layer, CopyError> {
     let Tree {
         sources,
+        overrides,
         entries,
         origin,
         span,
@@ -75,24 +78,25 @@ pub(super) fn write(
         };
         for (key, placed) in &entries {
             let path = PathBuf::from(OsStr::from_bytes(&unkey(key)));
-            let meta = placed.meta.clone();
-            let (source, entry, of) = match placed.kind {
-                PlacedKind::Dir => {
-                    let kind = Kind::Dir;
+            let (source, entry) = match placed {
+                Placed::Dir(meta) => {
+                    let (kind, meta) = (Kind::Dir, Meta::clone(meta));
                     out.plain(&Entry { path, kind, meta })?;
                     continue;
                 }
-                PlacedKind::Copied { source, entry } => {
-                    (source, entry, entry_of(sources, source, entry))
-                }
+                Placed::Copied { source, entry } => (*source, *entry),
             };
-            let kind = match of {
-                None | Some(SourceKind::Dir) => Kind::Dir,
-                Some(SourceKind::Symlink(target)) => Kind::Symlink(target.clone()),
-                Some(SourceKind::Char(major, minor)) => Kind::Char(*major, *minor),
-                Some(SourceKind::Block(major, minor)) => Kind::Block(*major, *minor),
-                Some(SourceKind::Fifo) => Kind::Fifo,
-                Some(SourceKind::File(file)) => match links.get(key) {
+            let Some(copied) = entry_of(sources, source, entry) else {
+                continue;
+            };
+            let meta = overrides.meta(copied);
+            let kind = match &copied.kind {
+                SourceKind::Dir => Kind::Dir,
+                SourceKind::Symlink(target) => Kind::Symlink(target.clone()),
+                SourceKind::Char(major, minor) => Kind::Char(*major, *minor),
+                SourceKind::Block(major, minor) => Kind::Block(*major, *minor),
+                SourceKind::Fifo => Kind::Fifo,
+                SourceKind::File(file) => match links.get(key) {
                     Some(first) => Kind::Hardlink(PathBuf::from(OsStr::from_bytes(first))),
                     None => {
                         let kind = Kind::File { size: file.size };
@@ -115,12 +119,8 @@ pub(super) fn write(
     Ok(Layer { diff_id, size })
 }
 
-fn entry_of(sources: &[Source], source: usize, entry: usize) -> Option<&SourceKind> {
-    sources
-        .get(source)?
-        .entries
-        .get(entry)
-        .map(|entry| &entry.kind)
+fn entry_of(sources: &[Source], source: usize, entry: usize) -> Option<&SourceEntry> {
+    sources.get(source)?.entries.get(entry)
 }
 
 /// The further names of files that have several within one source, each with the first in the
@@ -159,15 +159,13 @@ fn files<'a>(
     sources: &'a [Source],
     entries: &'a BTreeMap<Vec<u8>, Placed>,
 ) -> impl Iterator<Item = (&'a Vec<u8>, usize, usize, &'a SourceFile)> + Send {
-    entries
-        .iter()
-        .filter_map(|(key, placed)| match placed.kind {
-            PlacedKind::Dir => None,
-            PlacedKind::Copied { source, entry } => match entry_of(sources, source, entry)? {
-                SourceKind::File(file) => Some((key, source, entry, file)),
-                _ => None,
-            },
-        })
+    entries.iter().filter_map(|(key, placed)| match placed {
+        Placed::Dir(_) => None,
+        Placed::Copied { source, entry } => match &entry_of(sources, *source, *entry)?.kind {
+            SourceKind::File(file) => Some((key, *source, *entry, file)),
+            _ => None,
+        },
+    })
 }
 
 struct Out<'a, 'p> {

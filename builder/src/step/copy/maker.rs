@@ -72,6 +72,7 @@ impl<'a> Maker<'a> {
         target.copy(words.destination.as_bytes())?;
         let tree = layer::Tree {
             sources,
+            overrides,
             entries: target.finish(),
             origin,
             span: words.span,
@@ -96,6 +97,7 @@ impl<'a> Maker<'a> {
         target.make_dirs(&path)?;
         let tree = layer::Tree {
             sources: &[],
+            overrides,
             entries: target.finish(),
             origin: Origin::Rootfs(&rootfs),
             span,

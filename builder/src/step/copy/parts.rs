@@ -15,46 +15,50 @@ use super::source::{Source, SourceKind, join};
 /// So many bytes are hashed at once.
 const ENOUGH: usize = 64 << 10;
 
-/// The list of the files for a record, with `digest` for the regular ones by source and entry.
-pub(super) fn file_parts(
-    sources: &[Source],
+/// The files for a record, with `digest` for the regular ones by source and entry. They are made
+/// one by one, because there can be very many.
+pub(super) fn file_parts<'a>(
+    sources: &'a [Source],
     keeps_modes: bool,
-    digest: impl Fn(usize, usize) -> Digest,
-) -> Vec<FilePart> {
-    let all = sources.iter().map(|source| source.entries.len()).sum();
-    let mut parts = Vec::with_capacity(all);
-    for (number, source) in sources.iter().enumerate() {
+    digest: impl Fn(usize, usize) -> Digest + Clone + 'a,
+) -> impl Iterator<Item = FilePart> + Clone + 'a {
+    let sources = sources.iter().enumerate();
+    sources.flat_map(move |(number, source)| {
+        let digest = digest.clone();
         let mut firsts: HashMap<(u64, u64), String> = HashMap::new();
-        for (place, entry) in source.entries.iter().enumerate() {
-            let path = shown(&join(&source.name, &entry.below));
-            let mode = if keeps_modes {
-                format!(" {:04o}", entry.meta.mode)
-            } else {
-                String::new()
-            };
-            let first = match &entry.kind {
-                SourceKind::File(file) => file.inode.map(|inode| (inode, firsts.get(&inode))),
-                _ => None,
-            };
-            let content = match &entry.kind {
-                SourceKind::Dir if entry.below.is_empty() => "dir".to_owned(),
-                SourceKind::Dir => format!("dir{mode}"),
-                SourceKind::File(_) => match first {
-                    Some((_, Some(first))) => format!("same file as {first}"),
-                    _ => format!("file{mode} {}", digest(number, place)),
-                },
-                SourceKind::Symlink(target) => format!("link {}", shown(target)),
-                SourceKind::Char(major, minor) => format!("char{mode} {major}:{minor}"),
-                SourceKind::Block(major, minor) => format!("block{mode} {major}:{minor}"),
-                SourceKind::Fifo => format!("pipe{mode}"),
-            };
-            if let Some((inode, None)) = first {
-                firsts.insert(inode, path.clone());
-            }
-            parts.push(FilePart { path, content });
-        }
-    }
-    parts
+        source
+            .entries
+            .iter()
+            .enumerate()
+            .map(move |(place, entry)| {
+                let path = shown(&join(&source.name, &entry.below));
+                let mode = if keeps_modes {
+                    format!(" {:04o}", entry.meta.mode)
+                } else {
+                    String::new()
+                };
+                let first = match &entry.kind {
+                    SourceKind::File(file) => file.inode.map(|inode| (inode, firsts.get(&inode))),
+                    _ => None,
+                };
+                let content = match &entry.kind {
+                    SourceKind::Dir if entry.below.is_empty() => "dir".to_owned(),
+                    SourceKind::Dir => format!("dir{mode}"),
+                    SourceKind::File(_) => match first {
+                        Some((_, Some(first))) => format!("same file as {first}"),
+                        _ => format!("file{mode} {}", digest(number, place)),
+                    },
+                    SourceKind::Symlink(target) => format!("link {}", shown(target)),
+                    SourceKind::Char(major, minor) => format!("char{mode} {major}:{minor}"),
+                    SourceKind::Block(major, minor) => format!("block{mode} {major}:{minor}"),
+                    SourceKind::Fifo => format!("pipe{mode}"),
+                };
+                if let Some((inode, None)) = first {
+                    firsts.insert(inode, path.clone());
+                }
+                FilePart { path, content }
+            })
+    })
 }
 
 /// The digest of the list for a key, which needs no list to be made.
@@ -125,6 +129,11 @@ fn text(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
 
 /// A path as [`FilePart`] has it.
 fn shown(path: &[u8]) -> String {
+    if let Ok(plain) = str::from_utf8(path)
+        && !path.contains(&b'\\')
+    {
+        return plain.to_owned();
+    }
     let mut shown = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for (number, plain) in chunk.valid().split('\\').enumerate() {

@@ -104,17 +104,18 @@ pub(super) fn read(
         }
         Ok(())
     })?;
-    let mut digests = context.digests(maker.store);
-    if let Some(digests) = digests.as_mut() {
-        for (source, entry) in fresh {
-            let kind = &sources[source].entries[entry].kind;
-            if let (SourceKind::File(file), Some(digest)) = (kind, read.digests[source][entry])
-                && let Content::Context(id) = &file.content
-            {
-                digests.add(id, &digest, seen);
+    if let Some(digests) = context.digests(maker.store).take() {
+        let fresh = fresh.iter().filter_map(|(source, entry)| {
+            let digest = read.digests[*source][*entry]?;
+            match &sources[*source].entries[*entry].kind {
+                SourceKind::File(SourceFile {
+                    content: Content::Context(id),
+                    ..
+                }) => Some((*id, digest)),
+                _ => None,
             }
-        }
-        digests.save(maker.store)?;
+        });
+        digests.add(maker.store, fresh, seen)?;
     }
     Ok(read)
 }

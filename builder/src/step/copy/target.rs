@@ -35,22 +35,27 @@ impl Overrides {
             epoch,
         }
     }
+
+    /// The metadata of an entry as it is to be.
+    pub(super) fn meta(&self, entry: &SourceEntry) -> Meta {
+        let mut meta = entry.meta.clone();
+        if let Some((uid, gid)) = self.owner {
+            (meta.uid, meta.gid) = (uid, gid);
+        }
+        match (&entry.kind, self.mode) {
+            (SourceKind::Symlink(_), _) => meta.mode = 0o777,
+            (_, Some(mode)) => meta.mode = mode,
+            _ => {}
+        }
+        meta
+    }
 }
 
-/// An entry of the new layer.
+/// An entry of the new layer. There can be very many.
 #[derive(Debug)]
-pub(super) struct Placed {
-    /// What it is.
-    pub(super) kind: PlacedKind,
-    /// Its metadata.
-    pub(super) meta: Meta,
-}
-
-/// What an entry of the new layer is.
-#[derive(Debug)]
-pub(super) enum PlacedKind {
+pub(super) enum Placed {
     /// A directory.
-    Dir,
+    Dir(Box<Meta>),
     /// That entry of that source, which is no directory.
     Copied {
         /// The number of the source.
@@ -151,12 +156,11 @@ impl<'a> Target<'a> {
                 let (path, span) = (shown(&path), self.span);
                 return Err(CopyError::DirectoryInTheWay { path, span });
             }
-            let kind = PlacedKind::Copied {
+            let copied = Placed::Copied {
                 source: number,
                 entry: place,
             };
-            let meta = self.meta(entry);
-            self.entries.insert(key(&path), Placed { kind, meta });
+            self.entries.insert(key(&path), copied);
         }
         Ok(())
     }
@@ -167,13 +171,14 @@ impl<'a> Target<'a> {
         entry: &SourceEntry,
         known: Option<&Seen>,
     ) -> Result<(), CopyError> {
-        let mut meta = self.meta(entry);
+        let mut meta = self.overrides.meta(entry);
         match known {
             None => {}
             Some(Seen::Dir) => {
                 // As docker has it: the attributes of the directory that is there stay.
                 let there = match self.entries.get(&key(path)) {
-                    Some(placed) => Some(placed.meta.xattrs.clone()),
+                    Some(Placed::Dir(meta)) => Some(meta.xattrs.clone()),
+                    Some(Placed::Copied { .. }) => None,
                     None => self.base.meta(path).map(|meta| meta.xattrs),
                 };
                 let mut xattrs = there.unwrap_or_default();
@@ -182,8 +187,7 @@ impl<'a> Target<'a> {
             }
             Some(_) => return Err(self.not_a_directory(path)),
         }
-        let kind = PlacedKind::Dir;
-        self.entries.insert(key(path), Placed { kind, meta });
+        self.entries.insert(key(path), Placed::Dir(Box::new(meta)));
         Ok(())
     }
 
@@ -210,8 +214,7 @@ impl<'a> Target<'a> {
                         mtime: self.overrides.epoch,
                         ..Meta::default()
                     };
-                    let kind = PlacedKind::Dir;
-                    self.entries.insert(key(path), Placed { kind, meta });
+                    self.entries.insert(key(path), Placed::Dir(Box::new(meta)));
                 }
             }
         }
@@ -237,39 +240,26 @@ impl<'a> Target<'a> {
         let Some(placed) = self.entries.get(&key(path)) else {
             return self.base.seen(path);
         };
-        let PlacedKind::Copied { source, entry } = placed.kind else {
+        let Placed::Copied { source, entry } = placed else {
             return Some(Seen::Dir);
         };
-        let entry = self.sources.get(source)?.entries.get(entry)?;
+        let entry = self.sources.get(*source)?.entries.get(*entry)?;
         Some(match &entry.kind {
             SourceKind::Symlink(target) => Seen::Symlink(target.clone()),
             _ => Seen::Other,
         })
     }
 
-    /// The metadata of an entry as it is to be.
-    fn meta(&self, entry: &SourceEntry) -> Meta {
-        let mut meta = entry.meta.clone();
-        if let Some((uid, gid)) = self.overrides.owner {
-            (meta.uid, meta.gid) = (uid, gid);
-        }
-        match (&entry.kind, self.overrides.mode) {
-            (SourceKind::Symlink(_), _) => meta.mode = 0o777,
-            (_, Some(mode)) => meta.mode = mode,
-            _ => {}
-        }
-        meta
-    }
-
     /// The entries of the layer, sorted by [`key`]. The directories above them are among them, as
     /// the base has them, so that whoever unpacks the layer does not make them up.
     pub(super) fn finish(mut self) -> BTreeMap<Vec<u8>, Placed> {
         let mut above: BTreeMap<Vec<u8>, Placed> = BTreeMap::new();
+        let mut last = &[][..];
         for path in self.entries.keys() {
             let mut path = path.as_slice();
             while let Some(end) = path.iter().rposition(|byte| *byte == 0) {
                 path = &path[..end];
-                if self.entries.contains_key(path) || above.contains_key(path) {
+                if path == last || self.entries.contains_key(path) || above.contains_key(path) {
                     break;
                 }
                 let meta = self.base.meta(&unkey(path)).unwrap_or_else(|| Meta {
@@ -277,11 +267,12 @@ impl<'a> Target<'a> {
                     mtime: self.overrides.epoch,
                     ..Meta::default()
                 });
-                let kind = PlacedKind::Dir;
-                above.insert(path.to_vec(), Placed { kind, meta });
+                above.insert(path.to_vec(), Placed::Dir(Box::new(meta)));
             }
+            // Most have the same directory as the one before.
+            last = path;
         }
-        self.entries.append(&mut above);
+        self.entries.extend(above);
         self.entries
     }
 

@@ -83,7 +83,7 @@ impl Bench {
         let ignored = &mut |_, _| {};
         let planned = plan_copy(store, base, &step, DEFAULT_EPOCH, ignored, cancel)?;
         let reads = planned.reads.clone();
-        let layer = copy(store, base, planned, DEFAULT_EPOCH, ignored, cancel)?;
+        let layer = copy(store, base, &planned, DEFAULT_EPOCH, ignored, cancel)?;
         Ok((layer.unwrap(), reads))
     }
 
@@ -348,9 +348,9 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         matches!(&planned.work, Work::Context { read, .. } if read.layer.is_none()),
         "read again"
     );
-    assert_eq!(planned.files().len(), 302);
+    assert_eq!(planned.files().count(), 302);
     let third = planned.reads.clone();
-    let layer = copy(store, &[], planned, DEFAULT_EPOCH, ignored, cancel).unwrap();
+    let layer = copy(store, &[], &planned, DEFAULT_EPOCH, ignored, cancel).unwrap();
     assert_eq!(first, second);
     assert_eq!((layer.unwrap(), third), first);
 }
@@ -503,7 +503,15 @@ fn a_working_directory_is_made_once() {
         span: SPAN,
     };
     let planned = plan_workdir(store, &base, &step, cancel).unwrap().unwrap();
-    let layer = copy(store, &base, planned, DEFAULT_EPOCH, &mut |_, _| {}, cancel).unwrap();
+    let layer = copy(
+        store,
+        &base,
+        &planned,
+        DEFAULT_EPOCH,
+        &mut |_, _| {},
+        cancel,
+    )
+    .unwrap();
     let layer = layer.unwrap();
     assert_eq!(
         bench.list(&layer),
