@@ -95,6 +95,51 @@ fn links_of_an_image_lead_to_nothing_of_the_host() {
     }
 }
 
+/// CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881: what is mounted, on what, and what is written,
+/// is chosen by no device of the image.
+#[test]
+fn devices_of_an_image_change_neither_masks_nor_settings() {
+    let settings = || fs::read("/proc/sys/kernel/core_pattern").unwrap();
+    let before = settings();
+    for user in User::with_ids() {
+        let env = Env::new(*user);
+        let links = [
+            ("dev/null", "/proc/sys/kernel/core_pattern"),
+            ("dev/console", "/proc/sysrq-trigger"),
+            ("dev/ptmx", "/proc/sysrq-trigger"),
+            ("dev/pts", "/proc/sys"),
+            ("dev/shm", "/proc/sys"),
+            ("dev/fd", "/etc"),
+            ("etc/hosts", "/proc/sys/kernel/core_pattern"),
+            ("etc/hostname", "/proc/interrupts"),
+        ];
+        linked(&env, "image", &links);
+        let script = "ls() { /bin/busybox ls \"$@\"; }
+                      ls -l /dev/null /dev/console | /bin/busybox awk '{ print $1, $5, $6, $NF }'
+                      for file in keys kcore interrupts; do
+                          [ -e /proc/$file ] && /bin/busybox head -c 1 /proc/$file; done
+                      for file in sys/kernel/core_pattern sysrq-trigger; do
+                          (echo x >/proc/$file) 2>/dev/null && echo wrote $file; done; true";
+        let mut program = env.program("script");
+        let mkimg = env.command(["run", "--rm", "-t", "--network", "none", "image"]);
+        let args: Vec<_> = mkimg.get_args().map(|arg| arg.to_str().unwrap()).collect();
+        env.write("probe", script);
+        let volume = format!("{}:/probe", env.path("probe").display());
+        let command = format!(
+            "{} {} -v {volume} {}",
+            mkimg.get_program().display(),
+            args[..args.len() - 1].join(" "),
+            "image /bin/busybox sh /probe"
+        );
+        program.env("MKIMG_ROOT", env.store());
+        let ran = support::run(program.args(["-qec", &command, "/dev/null"])).success();
+        let said = ran.out().replace('\r', "");
+        let expected = "crw--w---- 136, 0 /dev/console\ncrw-rw-rw- 1, 3 /dev/null\n";
+        assert_eq!(said, expected);
+        assert!(settings() == before);
+    }
+}
+
 /// Who reads `/proc/kmsg` takes the messages from who waits for them; only root of the machine may.
 #[test]
 fn an_image_does_not_have_the_machines_messages_read() {

@@ -192,7 +192,7 @@ fn features(
         &[("userxattr", None), ("index", Some("off"))]
     } else {
         &[
-            ("redirect_dir", Some("off")),
+            ("redirect_dir", Some("nofollow")),
             ("metacopy", Some("off")),
             ("index", Some("off")),
         ]
@@ -224,15 +224,17 @@ mod tests {
         });
     }
 
+    type Way = fn(&Overlay) -> rustix::io::Result<OwnedFd>;
+
+    const WAYS: [Way; 2] = [
+        |overlay| overlay.modern(false, true),
+        |overlay| overlay.classic(false, true),
+    ];
+
     /// Mounted either way, what is read and where what is written goes is the same.
     #[test]
     fn old_kernels_mount_as_new_ones_do() {
-        type Way = fn(&Overlay) -> rustix::io::Result<OwnedFd>;
-        let ways: [Way; 2] = [
-            |overlay| overlay.modern(false, true),
-            |overlay| overlay.classic(false, true),
-        ];
-        for way in ways {
+        for way in WAYS {
             let place = tempfile::tempdir().unwrap();
             let at = |name: &str| place.path().join(name);
             for name in ["one: a, b", "two", "upper", "work"] {
@@ -253,6 +255,30 @@ mod tests {
                 std::fs::write(path.join("new"), "").unwrap();
             });
             assert!(at("upper").join("new").exists());
+        }
+    }
+    /// Many kernels are built to follow a directory's mark that it is another one, also where no
+    /// such marks are made.
+    #[test]
+    fn a_directory_never_shows_another_one() {
+        for way in WAYS {
+            let place = tempfile::tempdir().unwrap();
+            let at = |name: &str| place.path().join(name);
+            for name in ["one/shown", "two/hidden", "upper", "work"] {
+                std::fs::create_dir_all(at(name)).unwrap();
+            }
+            std::fs::write(at("two/hidden/file"), "").unwrap();
+            let (name, flags) = ("trusted.overlay.redirect", rustix::fs::XattrFlags::empty());
+            rustix::fs::setxattr(at("one/shown"), name, b"/hidden", flags).unwrap();
+            apart(|| {
+                let lowers = ["one".into(), "two".into()];
+                let overlay =
+                    Overlay::open(place.path(), &lowers, &at("upper"), &at("work")).unwrap();
+                let root = way(&overlay).unwrap();
+                let path = PathBuf::from(link(&root));
+                assert!(path.join("hidden/file").exists());
+                assert!(!path.join("shown/file").exists());
+            });
         }
     }
 }
