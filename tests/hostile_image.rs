@@ -114,25 +114,20 @@ fn devices_of_an_image_change_neither_masks_nor_settings() {
             ("etc/hostname", "/proc/interrupts"),
         ];
         linked(&env, "image", &links);
-        let script = "ls() { /bin/busybox ls \"$@\"; }
-                      ls -l /dev/null /dev/console | /bin/busybox awk '{ print $1, $5, $6, $NF }'
+        let script = "/bin/busybox ls -l /dev/null /dev/console | /bin/busybox awk '{ print $1, $5, $6, $NF }'
                       for file in keys kcore interrupts; do
                           [ -e /proc/$file ] && /bin/busybox head -c 1 /proc/$file; done
                       for file in sys/kernel/core_pattern sysrq-trigger; do
                           (echo x >/proc/$file) 2>/dev/null && echo wrote $file; done; true";
-        let mut program = env.program("script");
-        let mkimg = env.command(["run", "--rm", "-t", "--network", "none", "image"]);
-        let args: Vec<_> = mkimg.get_args().map(|arg| arg.to_str().unwrap()).collect();
-        env.write("probe", script);
-        let volume = format!("{}:/probe", env.path("probe").display());
-        let command = format!(
-            "{} {} -v {volume} {}",
-            mkimg.get_program().display(),
-            args[..args.len() - 1].join(" "),
-            "image /bin/busybox sh /probe"
-        );
-        program.env("MKIMG_ROOT", env.store());
-        let ran = support::run(program.args(["-qec", &command, "/dev/null"])).success();
+        let probe = env.write("probe", script);
+        let mkimg = env.command(["run", "--rm", "-t", "--network", "none"]);
+        let mut words = vec![mkimg.get_program().to_str().unwrap()];
+        words.extend(mkimg.get_args().map(|arg| arg.to_str().unwrap()));
+        let volume = format!("{}:/probe", probe.display());
+        words.extend(["-v", &volume, "image", "/bin/busybox", "sh", "/probe"]);
+        let mut terminal = env.program("script");
+        terminal.env("MKIMG_ROOT", env.store());
+        let ran = support::run(terminal.args(["-qec", &words.join(" "), "/dev/null"])).success();
         let said = ran.out().replace('\r', "");
         let expected = "crw--w---- 136, 0 /dev/console\ncrw-rw-rw- 1, 3 /dev/null\n";
         assert_eq!(said, expected);
