@@ -118,6 +118,27 @@ fn a_server_that_is_not_there_is_a_reset() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
+/// The same port of the host's own loopback is another's.
+#[test]
+fn a_published_port_leads_into_the_container_only() {
+    for user in User::with_ids() {
+        let env = env(*user);
+        let secret = TcpListener::bind("127.0.0.1:0").unwrap();
+        secret.set_nonblocking(true).unwrap();
+        let inside = secret.local_addr().unwrap().port();
+        let port = free_port();
+        let publish = format!("127.0.0.1:{port}:{inside}");
+        let _server = Server::start(&env, &["-p", &publish, "busybox", "sleep", "100"]);
+        let error = eventually(|| {
+            let mut client = TcpStream::connect(("127.0.0.1", port)).ok()?;
+            client.read(&mut [0]).err()
+        });
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        let reached = secret.accept().unwrap_err();
+        assert_eq!(reached.kind(), std::io::ErrorKind::WouldBlock);
+    }
+}
+
 #[test]
 fn datagrams_are_answered() {
     for user in User::with_ids() {

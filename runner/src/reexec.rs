@@ -28,6 +28,9 @@ const SELF: &str = "/proc/self/exe";
 /// Becomes a stage if this process was started as one, and does not return then. To be called
 /// first of all in `main`, before there is any thread.
 pub fn dispatch() {
+    // What the caller left open is for nobody that this process starts (CVE-2024-21626). A kernel
+    // that does not know the call cannot run a payload either, and says so then.
+    let _ = sys::close_on_exec_from(3);
     if std::env::args_os().next().as_deref() == Some(OsStr::new(SANDBOX)) {
         sandbox::run_stage();
     }

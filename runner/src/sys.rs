@@ -143,6 +143,40 @@ pub fn join_session_keyring() -> Result<()> {
     check(result).map(drop)
 }
 
+/// Puts the abstract sockets of all other processes out of reach of this one and its children:
+/// landlock(7). Takes `CAP_SYS_ADMIN`, or `no_new_privs`.
+pub fn leave_abstract_sockets() -> Result<()> {
+    /// struct landlock_ruleset_attr, as of version 6 of the interface.
+    #[repr(C)]
+    struct Attributes {
+        handled_access_fs: u64,
+        handled_access_net: u64,
+        scoped: u64,
+    }
+    /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET`
+    const ABSTRACT_UNIX_SOCKET: u64 = 1;
+    let attributes = Attributes {
+        handled_access_fs: 0,
+        handled_access_net: 0,
+        scoped: ABSTRACT_UNIX_SOCKET,
+    };
+    // SAFETY: the structure is read only, and its length is the one passed.
+    let ruleset = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            &raw const attributes,
+            size_of::<Attributes>(),
+            0,
+        )
+    };
+    let ruleset = check(ruleset)?;
+    // SAFETY: it is a new descriptor that nothing else owns.
+    let ruleset = unsafe { OwnedFd::from_raw_fd(ruleset as i32) };
+    // SAFETY: takes no pointer, and the descriptor is open for the call.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
+    check(result).map(drop)
+}
+
 /// Loads a system call filter, given as the bytes of its instructions: seccomp(2). Unlike
 /// `seccompiler::apply_filter` it does not set `no_new_privs`, so it needs `CAP_SYS_ADMIN`.
 pub fn load_filter(program: &[u8]) -> Result<()> {

@@ -190,12 +190,12 @@ fn live(
     }
     let console = match spec.terminal {
         Some(_) => Some(Console::open(
-            spec.stdio.stdin == runner::sandbox::Stream::Inherit,
+            spec.stdio.stdin == runner::sandbox::Stream::Pipe,
         )?),
         None => None,
     };
-    let running = sandbox.start()?;
-    let exit = attach::attend(&running, signals, outbound, console, without_way_out)?;
+    let mut running = sandbox.start()?;
+    let exit = attach::attend(&mut running, signals, outbound, console, without_way_out)?;
     // Its last answers may still be on their way.
     drop(proxy);
     Ok(exit)

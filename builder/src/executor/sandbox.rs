@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use runner::sandbox::{Mount, MountSource, Network, SandboxSpec, Stdio, Stream};
+use runner::sandbox::privileges::DOCKER_CAPABILITIES;
+use runner::sandbox::{Capability, Mount, MountSource, Network, SandboxSpec, Stdio, Stream};
 use runner::{Sandbox, SandboxError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -100,10 +101,21 @@ fn spec(step: &RunStep) -> SandboxSpec {
             RunNetwork::Host => Network::Host,
             RunNetwork::None => Network::None,
         },
+        scoped: true,
+        capabilities: capabilities(step.network),
         // Package managers need set-user-ID programs.
         no_new_privs: false,
         ..SandboxSpec::new(step.root.clone(), step.args.clone())
     }
+}
+
+/// Docker's, for a command with a network of its own. On the host's, raw sockets would show all that
+/// others send; in a user namespace they work in neither.
+fn capabilities(network: RunNetwork) -> Vec<Capability> {
+    let usual = DOCKER_CAPABILITIES.iter().copied();
+    let fits =
+        |capability: &Capability| network != RunNetwork::Host || *capability != Capability::NetRaw;
+    usual.filter(fits).collect()
 }
 
 fn file(target: &str, contents: String) -> Mount {

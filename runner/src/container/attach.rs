@@ -9,6 +9,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::signals::{Event, Signals, SignalsError};
+use super::streams::Outputs;
 use crate::network::{Outbound, OutboundError};
 use crate::terminal::{RawMode, TerminalError, WindowSize, is_terminal};
 use crate::{Exit, Running, SandboxError};
@@ -25,6 +26,9 @@ pub enum AttachError {
     /// The container's terminal cannot be used.
     #[error("cannot use the container's terminal")]
     Console(#[source] io::Error),
+    /// What the container writes cannot be passed on.
+    #[error("cannot pass on what the container writes")]
+    Output(#[source] Errno),
     /// mkimg's own terminal cannot be used.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
@@ -78,19 +82,21 @@ struct Link<'a> {
 }
 
 /// Waits for the container's end. Meanwhile signals go to it, its way out is opened when it is wanted,
-/// and its terminal, if it has one, is `console`'s. `lost` is told when the way out is lost.
+/// its standard streams are copied, and its terminal, if it has one, is `console`'s. `lost` is told when the way out is lost.
 ///
 /// To be called by the process's first thread, because `pasta` ends with the thread that starts it.
 ///
 /// # Errors
 /// When the sandbox fails, or the terminal; the container is killed when `running` is dropped then.
 pub fn attend(
-    running: &Running,
+    running: &mut Running,
     signals: &Signals,
     mut outbound: Option<Outbound>,
     console: Option<Console>,
     mut lost: impl FnMut(&OutboundError),
 ) -> Result<Exit, AttachError> {
+    let outputs = Outputs::start(running)?;
+    let running = &*running;
     let mut link = match (&console, &running.terminal) {
         (Some(console), Some(master)) => Some(Link::new(master, console.interactive)?),
         _ => None,
@@ -114,6 +120,7 @@ pub fn attend(
                 link.drain()?;
             }
             let exit = running.wait()?;
+            outputs.finish()?;
             // Before anything else is said.
             drop(console.and_then(|console| console.raw));
             return Ok(exit);

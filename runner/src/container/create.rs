@@ -276,10 +276,11 @@ fn spec(
         user: process.user,
         stdio: Stdio {
             stdin: match options.interactive {
-                true => Stream::Inherit,
+                true => Stream::Pipe,
                 false => Stream::Null,
             },
-            ..Stdio::default()
+            stdout: Stream::Pipe,
+            stderr: Stream::Pipe,
         },
         terminal: options.window,
         network: match options.network {

@@ -18,6 +18,7 @@ mod name;
 mod process;
 mod record;
 mod signals;
+mod streams;
 mod volume;
 
 use std::fs::{self, File, TryLockError};

@@ -36,8 +36,7 @@ const HEADER: usize = 8;
 pub(super) enum Request {
     /// To the stage: there will be a network namespace, begin with that.
     Network,
-    /// To the stage: make this. Descriptors: the payload's standard streams, unless it has a
-    /// terminal.
+    /// To the stage: make this. Descriptors: the payload's ends of pipes.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,

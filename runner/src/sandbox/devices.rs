@@ -22,6 +22,13 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
+/// What is open of the sandbox's devices.
+pub(super) struct Devices {
+    /// For a standard stream that leads nowhere.
+    pub null: OwnedFd,
+    pub terminal: Option<Terminal>,
+}
+
 /// The payload's terminal.
 pub(super) struct Terminal {
     pub master: OwnedFd,
@@ -32,7 +39,7 @@ pub(super) struct Terminal {
 pub(super) fn mount(
     targets: &mut Targets,
     terminal: Option<WindowSize>,
-) -> std::result::Result<Option<Terminal>, Failure> {
+) -> std::result::Result<Devices, Failure> {
     let place = targets.top("dev")?;
     let options = [("mode", Some("755")), ("size", Some("64m"))];
     let dev = Tree::filesystem("tmpfs", &options, NO_PROGRAMS)
@@ -65,18 +72,23 @@ pub(super) fn mount(
         })
         .during_at(Step::Dev, "/dev/mqueue")?;
 
-    let Some(size) = terminal else {
-        return Ok(None);
-    };
+    let null = rustix::fs::openat(&dev, "null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .during_at(Step::Dev, "/dev/null")?;
+    let terminal = terminal
+        .map(|size| open_terminal(&dev, &pts, size))
+        .transpose()
+        .during(Step::Terminal)?;
+    Ok(Devices { null, terminal })
+}
+
+/// Opens a terminal, and makes it the console.
+fn open_terminal(dev: &Tree, pts: &Tree, size: WindowSize) -> Result<Terminal> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::openat(&pts, "ptmx", flags, Mode::empty())
-        .and_then(|ptmx| terminal::open_pty(ptmx, size))
-        .and_then(|(master, slave)| {
-            let console = file(&dev, "console")?;
-            Tree::of(&slave)?.attach(console)?;
-            Ok(Some(Terminal { master, slave }))
-        })
-        .during(Step::Terminal)
+    let ptmx = rustix::fs::openat(pts, "ptmx", flags, Mode::empty())?;
+    let (master, slave) = terminal::open_pty(ptmx, size)?;
+    let console = file(dev, "console")?;
+    Tree::of(&slave)?.attach(console)?;
+    Ok(Terminal { master, slave })
 }
 
 /// Shows one device of the host. Read-only, which does not hinder writing to the device, but keeps

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::UnshareFlags;
 
 use super::channel::{Channel, Reply, Request};
-use super::devices::Terminal;
+use super::devices::{Devices, Terminal};
 use super::failure::{During, Failure, Step};
 use super::payload::{self, Payload};
 use super::root::{self, Root};
@@ -17,15 +17,14 @@ use super::target::Targets;
 use super::{Exit, devices, kernel, mounts, stage};
 use crate::sys;
 
-/// Becomes init. `streams` are the payload's standard streams, unless it has a terminal;
-/// `lifeline` is the stage.
+/// Becomes init. `pipes` are the payload's ends of its standard streams; `lifeline` is the stage.
 pub(super) fn run(
     channel: &Channel,
     spec: &SandboxSpec,
-    streams: Vec<OwnedFd>,
+    pipes: Vec<OwnedFd>,
     lifeline: OwnedFd,
 ) -> ! {
-    let last_word = match work(channel, spec, streams, lifeline) {
+    let last_word = match work(channel, spec, pipes, lifeline) {
         Ok(Some(exit)) => Reply::Exited(exit),
         // The parent is gone.
         Ok(None) => sys::exit(1),
@@ -39,13 +38,13 @@ pub(super) fn run(
 fn work(
     channel: &Channel,
     spec: &SandboxSpec,
-    streams: Vec<OwnedFd>,
+    pipes: Vec<OwnedFd>,
     lifeline: OwnedFd,
 ) -> Result<Option<Exit>, Failure> {
     follow(lifeline)?;
     // Modes are given in full here; the payload gets the usual mask.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let (created, terminal) = file_system(spec)?;
+    let (created, Devices { null, terminal }) = file_system(spec)?;
 
     let request = channel
         .receive::<Request>()
@@ -62,7 +61,7 @@ fn work(
     };
     let (master, streams) = match terminal {
         Some(Terminal { master, slave }) => (Some(master), payload::Streams::Terminal(slave)),
-        None => (None, payload::Streams::Separate(streams)),
+        None => (None, payload::Streams::separate(spec.stdio, pipes, null)?),
     };
     let Payload { pid, pidfd } = payload::start(spec, &streams, &request.bytes)?;
     drop(streams);
@@ -95,8 +94,8 @@ fn follow(lifeline: OwnedFd) -> Result<(), Failure> {
 }
 
 /// Makes the file system of the sandbox and enters it: what was made only to be mounted on, and
-/// the terminal where one is wanted.
-fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Option<Terminal>), Failure> {
+/// what of its devices is open.
+fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Devices), Failure> {
     sys::unshare(UnshareFlags::NEWNS).during(Step::Namespaces)?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).during(Step::Propagation)?;
@@ -106,7 +105,7 @@ fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Option<Te
     let mut targets = Targets::new(root.mount(spec.volatile)?)?;
     let mut empty = kernel::EmptyDirectory::default();
     kernel::mount(&mut targets, &mut empty)?;
-    let terminal = devices::mount(&mut targets, spec.terminal)?;
+    let devices = devices::mount(&mut targets, spec.terminal)?;
     mounts::attach(prepared, &mut targets)?;
     kernel::mask(&targets, &spec.masked_paths, &mut empty)?;
     kernel::make_read_only(&targets, &spec.readonly_paths)?;
@@ -115,7 +114,7 @@ fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Option<Te
             .during(Step::ReadOnly)?;
     }
     root::enter(targets.root()).during(Step::Pivot)?;
-    Ok((targets.into_created(), terminal))
+    Ok((targets.into_created(), devices))
 }
 
 /// Waits for every process that ends in the sandbox, until the payload has.

@@ -13,7 +13,8 @@ use super::failure::{During, Failure, Step};
 use super::identity::Identity;
 use super::privileges::{self, DOCKER_CAPABILITIES};
 use super::program::Program;
-use super::spec::{SandboxSpec, Stream};
+use super::spec::{SandboxSpec, Stdio, Stream};
+use super::target::{Kind, Targets};
 use crate::sys::{self, Fork};
 
 /// What ids this user namespace has.
@@ -32,6 +33,19 @@ pub(super) enum Streams {
     Terminal(OwnedFd),
     /// Input, output, error.
     Separate(Vec<OwnedFd>),
+}
+
+impl Streams {
+    /// Takes the pipes in their order, and `null` in place of a stream that has none.
+    pub fn separate(stdio: Stdio, pipes: Vec<OwnedFd>, null: OwnedFd) -> Result<Self, Failure> {
+        let mut pipes = pipes.into_iter();
+        let streams = [stdio.stdin, stdio.stdout, stdio.stderr].map(|stream| match stream {
+            Stream::Null => rustix::io::fcntl_dupfd_cloexec(&null, 3),
+            Stream::Pipe => pipes.next().ok_or(Errno::BADF),
+        });
+        let streams = streams.into_iter().collect::<rustix::io::Result<_>>();
+        streams.map(Self::Separate).during(Step::Payload)
+    }
 }
 
 /// Starts the payload in this process's root; its program is running when this returns.
@@ -98,14 +112,10 @@ fn working_directory(path: &Path, make: bool) -> Result<OwnedFd, Failure> {
     };
     let opened = match open() {
         Err(Errno::NOENT) if make => {
-            let so_far = path.ancestors().collect::<Vec<_>>();
-            for directory in so_far.into_iter().rev().skip(1) {
-                match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(errno).during_at(Step::WorkingDirectory, directory),
-                }
-            }
-            open()
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = rustix::fs::open(c"/", flags, Mode::empty());
+            let mut targets = Targets::new(root.during_at(Step::WorkingDirectory, path)?)?;
+            return targets.make(path, Kind::Directory);
         }
         opened => opened,
     };
@@ -126,8 +136,7 @@ fn capabilities(spec: &SandboxSpec) -> Result<CapabilitySet, Failure> {
     Ok(wanted & held)
 }
 
-/// Gives the user the streams that were made for it, so that it can open `/dev/stdout` anew; those
-/// that are the parent's own stay as they are.
+/// Gives the user the streams that were made for it, so that it can open `/dev/stdout` anew.
 fn own_streams(spec: &SandboxSpec, streams: &Streams, identity: &Identity) -> Result<(), Failure> {
     let uid = Uid::from_raw(identity.uid);
     let own = |fd: &OwnedFd| {
@@ -186,6 +195,13 @@ fn drop_privileges(
     }
     if spec.no_new_privs {
         rustix::thread::set_no_new_privs(true).during(Step::Capabilities)?;
+    }
+    if spec.scoped {
+        match sys::leave_abstract_sockets() {
+            // A kernel without Landlock, one where it is off, and one that knows no scopes.
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) => {}
+            left => left.during(Step::Capabilities)?,
+        }
     }
     bound(capabilities).during(Step::Capabilities)?;
 

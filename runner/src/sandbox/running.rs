@@ -44,7 +44,7 @@ impl Sandbox {
             return Err(SandboxError::NoProgram);
         }
         let (streams, theirs) = Streams::open(spec).map_err(SandboxError::Streams)?;
-        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(PayloadEnd::as_fd).collect();
+        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
         let request = Request::Make(Box::new(spec.clone()));
         stage.channel.send(&request, &[], &descriptors)?;
         drop(descriptors);
@@ -310,54 +310,29 @@ struct Streams {
     stderr: Option<File>,
 }
 
-/// The payload's end of one standard stream.
-enum PayloadEnd {
-    Owned(OwnedFd),
-    Inherited(BorrowedFd<'static>),
-}
-
-impl PayloadEnd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            PayloadEnd::Owned(fd) => fd.as_fd(),
-            PayloadEnd::Inherited(fd) => *fd,
-        }
-    }
-}
-
 impl Streams {
-    fn open(spec: &SandboxSpec) -> io::Result<(Self, Vec<PayloadEnd>)> {
+    /// Makes the pipes; what is given beside are the payload's ends.
+    fn open(spec: &SandboxSpec) -> io::Result<(Self, Vec<OwnedFd>)> {
         let mut ours = Self::default();
+        let mut theirs = Vec::new();
         if spec.terminal.is_some() {
-            return Ok((ours, Vec::new()));
+            return Ok((ours, theirs));
         }
-        let stdin = match spec.stdio.stdin {
-            Stream::Inherit => PayloadEnd::Inherited(rustix::stdio::stdin()),
-            Stream::Null => PayloadEnd::Owned(File::open("/dev/null")?.into()),
-            Stream::Pipe => {
+        if spec.stdio.stdin == Stream::Pipe {
+            let (reader, writer) = io::pipe()?;
+            ours.stdin = Some(File::from(OwnedFd::from(writer)));
+            theirs.push(reader.into());
+        }
+        for (stream, end) in [
+            (spec.stdio.stdout, &mut ours.stdout),
+            (spec.stdio.stderr, &mut ours.stderr),
+        ] {
+            if stream == Stream::Pipe {
                 let (reader, writer) = io::pipe()?;
-                ours.stdin = Some(File::from(OwnedFd::from(writer)));
-                PayloadEnd::Owned(reader.into())
+                *end = Some(File::from(OwnedFd::from(reader)));
+                theirs.push(writer.into());
             }
-        };
-        let output = |stream, inherited| -> io::Result<(PayloadEnd, Option<File>)> {
-            Ok(match stream {
-                Stream::Inherit => (PayloadEnd::Inherited(inherited), None),
-                Stream::Null => {
-                    let null = File::options().write(true).open("/dev/null")?;
-                    (PayloadEnd::Owned(null.into()), None)
-                }
-                Stream::Pipe => {
-                    let (reader, writer) = io::pipe()?;
-                    let reader = File::from(OwnedFd::from(reader));
-                    (PayloadEnd::Owned(writer.into()), Some(reader))
-                }
-            })
-        };
-        let (stdout, reader) = output(spec.stdio.stdout, rustix::stdio::stdout())?;
-        ours.stdout = reader;
-        let (stderr, reader) = output(spec.stdio.stderr, rustix::stdio::stderr())?;
-        ours.stderr = reader;
-        Ok((ours, vec![stdin, stdout, stderr]))
+        }
+        Ok((ours, theirs))
     }
 }

@@ -40,6 +40,9 @@ pub struct SandboxSpec {
     pub terminal: Option<WindowSize>,
     /// The network.
     pub network: Network,
+    /// Whether the abstract sockets of processes outside are out of reach on a network that is
+    /// shared with them too, where the kernel can (Landlock, from 6.12).
+    pub scoped: bool,
     /// The capabilities the payload may hold.
     pub capabilities: Vec<Capability>,
     /// Whether docker's default system call filter applies.
@@ -54,7 +57,7 @@ pub struct SandboxSpec {
 
 impl SandboxSpec {
     /// A sandbox with docker's defaults that runs `args` as root in `root` with no network but
-    /// its own loopback, inheriting the standard streams.
+    /// its own loopback, and no standard streams but `/dev/null`.
     pub fn new(root: RootMount, args: Vec<String>) -> Self {
         Self {
             root,
@@ -70,6 +73,7 @@ impl SandboxSpec {
             stdio: Stdio::default(),
             terminal: None,
             network: Network::None,
+            scoped: false,
             capabilities: DOCKER_CAPABILITIES.to_vec(),
             seccomp: true,
             no_new_privs: false,
@@ -160,8 +164,9 @@ pub enum Network {
     Private,
 }
 
-/// Where the payload's standard streams lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the payload's standard streams lead: never to a descriptor that mkimg was started with.
+/// By `/proc/self/fd` a payload could open its file anew, in another way, or change its mode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stdio {
     /// Standard input.
     pub stdin: Stream,
@@ -171,22 +176,11 @@ pub struct Stdio {
     pub stderr: Stream,
 }
 
-impl Default for Stdio {
-    fn default() -> Self {
-        Self {
-            stdin: Stream::Inherit,
-            stdout: Stream::Inherit,
-            stderr: Stream::Inherit,
-        }
-    }
-}
-
 /// Where one standard stream leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stream {
-    /// The parent's own.
-    Inherit,
-    /// `/dev/null`.
+    /// The sandbox's own `/dev/null`.
+    #[default]
     Null,
     /// A pipe whose other end is in [`super::Running`].
     Pipe,

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use runner::sandbox::{Sandbox, SandboxSpec, Stream};
+use runner::sandbox::{self, Mount, MountSource, Sandbox, SandboxSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::fixture::{Fixture, rootless};
 
@@ -18,8 +20,11 @@ pub const TESTS: &[(&str, fn())] = &[
 
 /// Makes this program run one sandbox, given as JSON, that sleeps, and nothing else.
 pub const PARENT: &str = "MKIMG_TEST_SPEC";
+/// A pipe in the fixture that the payload reads from.
+const ALIVE: &str = "alive";
 
-/// The program that is killed. Its standard error, a pipe, is inherited by all that it starts.
+/// The program that is killed. Its standard error, a pipe, is inherited by all that it starts but the
+/// payload, which has [`ALIVE`] open.
 pub fn parent(spec: PathBuf) -> ! {
     let text = std::fs::read(spec).unwrap();
     let spec: SandboxSpec = serde_json::from_slice(&text).unwrap();
@@ -31,9 +36,18 @@ pub fn parent(spec: PathBuf) -> ! {
 }
 
 fn start(fixture: &Fixture) -> Child {
-    let mut spec = fixture.spec(&["sleep", "1000"]);
-    spec.stdio.stdout = Stream::Null;
-    spec.stdio.stderr = Stream::Inherit;
+    let mut spec = fixture.sh("exec sleep 1000 <>/alive");
+    spec.stdio = sandbox::Stdio::default();
+    let path = fixture.path(ALIVE);
+    if !path.exists() {
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
+    }
+    spec.mounts = vec![Mount {
+        source: MountSource::Bind { path },
+        target: "/alive".into(),
+        read_only: false,
+    }];
     let path = fixture.path("spec");
     std::fs::write(&path, serde_json::to_vec(&spec).unwrap()).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -51,7 +65,7 @@ fn start(fixture: &Fixture) -> Child {
 }
 
 /// Every process that has the pipe is gone when it ends.
-fn assert_all_gone(child: &mut Child) {
+fn assert_all_gone(fixture: &Fixture, child: &mut Child) {
     let stderr = child.stderr.as_mut().unwrap();
     let mut polled = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::IN)];
     let limit = Timespec {
@@ -66,6 +80,10 @@ fn assert_all_gone(child: &mut Child) {
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
+    // As fifo(7) has it where nobody reads.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(fixture.path(ALIVE), flags, Mode::empty());
+    assert_eq!(opened.unwrap_err(), Errno::NXIO, "the payload is alive");
 }
 
 fn parent_killed() {
@@ -76,7 +94,7 @@ fn parent_killed() {
         std::thread::sleep(Duration::from_millis(round));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_all_gone(&mut child);
+        assert_all_gone(&fixture, &mut child);
     }
 }
 
