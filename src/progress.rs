@@ -6,6 +6,7 @@ mod plain;
 
 use std::io::IsTerminal;
 
+use builder::cache::explain::Reason;
 use builder::progress::{Event, Progress, StepInfo};
 use clap::ValueEnum;
 
@@ -84,6 +85,25 @@ impl Progress for Display {
 }
 
 /// A step as it is called: `[build 2/4] RUN make`.
+/// As many reasons of one step are shown; a copy may have thousands.
+const MOST_REASONS: usize = 4;
+
+/// Why a step was not in the cache.
+fn missed(reasons: &[Reason]) -> String {
+    let shown = reasons.iter().take(MOST_REASONS);
+    let mut words: Vec<String> = shown
+        .map(|reason| output::plain(&reason.to_string()))
+        .collect();
+    if let Some(more) = reasons
+        .len()
+        .checked_sub(MOST_REASONS)
+        .filter(|more| *more > 0)
+    {
+        words.push(format!("and {more} more"));
+    }
+    format!("not cached: {}", words.join(", "))
+}
+
 fn title(step: &StepInfo) -> String {
     let StepInfo {
         stage,

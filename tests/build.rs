@@ -292,3 +292,41 @@ fn the_id_goes_to_a_file_and_nothing_else_to_standard_output() {
     assert_eq!(quiet.err(), "");
     assert_eq!(env.mkimg(["build", "c"]).success().out(), "");
 }
+
+#[test]
+fn a_miss_names_what_was_to_blame() {
+    let env = env(
+        User::Own,
+        "FROM busybox\nARG V=1\nCOPY src /src\nRUN echo $V > /v\n",
+    );
+    env.write("c/src/a", "1");
+    env.write("c/src/b", "2");
+    let build = |args: &[&str]| {
+        let fixed = ["build", "--progress", "plain"];
+        let args = fixed.iter().chain(args).chain(&["c"]);
+        let built = env.mkimg(args).success();
+        let words = built
+            .err()
+            .lines()
+            .filter(|line| line.contains("not cached"));
+        words.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(build(&[]), [""; 0]);
+    env.write("c/src/b", "3");
+    env.write("c/src/c", "4");
+    assert_eq!(
+        build(&[]),
+        [
+            "#3 not cached: src/b changed, src/c is new",
+            "#4 not cached: the layers below changed"
+        ]
+    );
+    assert_eq!(
+        build(&["--build-arg", "V=2"]),
+        ["#4 not cached: the variable V changed"]
+    );
+    for name in 0..9 {
+        env.write(format!("c/src/new{name}"), "");
+    }
+    assert!(build(&[])[0].ends_with("src/new3 is new, and 5 more"));
+}

@@ -17,6 +17,7 @@
 
 mod blob;
 mod fill;
+mod flush;
 mod garbage;
 mod image;
 mod index;
@@ -27,12 +28,13 @@ mod tests;
 mod tmp;
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
 pub use garbage::{Freed, Roots};
@@ -60,6 +62,8 @@ struct Inner {
     tmp: tmp::ProcessTmp,
     /// The blobs that this process itself has put into the store.
     written: Mutex<BTreeSet<Digest>>,
+    /// Those of them that are on their way to the disk.
+    flushing: Mutex<BTreeMap<Digest, JoinHandle<io::Result<()>>>>,
 }
 
 /// What can go wrong with a store.
@@ -233,6 +237,7 @@ impl Store {
             lock,
             tmp,
             written: Mutex::default(),
+            flushing: Mutex::default(),
         })))
     }
 

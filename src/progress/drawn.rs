@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runner::terminal::WindowSize;
 
 use super::lines::Streams;
-use super::title;
+use super::{missed, title};
 use crate::output::units;
 
 /// How often times are drawn anew.
@@ -119,6 +119,10 @@ impl Drawn {
             }
             Event::Finished { step, outcome } => self.end(&mut state, *step, Some(outcome)),
             Event::Failed { step, .. } => self.end(&mut state, *step, None),
+            Event::Missed { step, reasons } => {
+                let title = state.titles.get(*step).map_or("", String::as_str);
+                self.print(&format!("   {title}: {}", missed(reasons)));
+            }
             Event::Warning { message, span } => {
                 let line = span.map(|span| format!(" (line {})", span.line));
                 let message = crate::output::plain(message);

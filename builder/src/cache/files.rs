@@ -4,7 +4,7 @@
 //! holds them for one context directory: `MAGIC`, records sorted by device and inode, and the
 //! digest of all before it, so that a torn file is none.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use image_format::digest::{Digest, HashingWriter};
@@ -139,10 +139,11 @@ impl FileDigests {
             others.clear();
         }
         publish(store, FILES, &self.name, |out| {
-            let mut out = HashingWriter::new(out);
+            let mut out = BufWriter::new(HashingWriter::new(out));
             out.write_all(MAGIC)?;
             merge(&others, &added, |record| out.write_all(record))?;
-            let (out, digest, _) = out.finish();
+            let hashed = out.into_inner().map_err(IntoInnerError::into_error)?;
+            let (out, digest, _) = hashed.finish();
             out.write_all(digest.as_bytes())
         })
     }

@@ -1,11 +1,14 @@
 //! Blobs: written once under their digest, and verified when read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
+use super::flush::Flush;
 use super::{Store, StoreError, io_error};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
@@ -53,6 +56,11 @@ impl Store {
     fn written(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         let written = self.0.written.lock();
         written.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flushing(&self) -> MutexGuard<'_, BTreeMap<Digest, JoinHandle<io::Result<()>>>> {
+        let flushing = self.0.flushing.lock();
+        flushing.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a blob, unverified.
@@ -117,6 +125,7 @@ impl Store {
                 file: self.tmp_file()?,
                 written: 0,
                 hole: false,
+                flush: None,
             },
             hasher: Hasher::new(),
         })
@@ -129,9 +138,14 @@ impl Store {
     pub fn sync(&self, digests: &[Digest]) -> Result<(), StoreError> {
         for digest in digests {
             let path = self.blob_path(digest);
-            self.open_blob(digest)?
-                .sync_all()
-                .map_err(io_error("make durable", &path))?;
+            let failed = io_error("make durable", &path);
+            let flushing = self.flushing().remove(digest);
+            let flushed = flushing.map_or(Ok(()), |thread| {
+                let done = thread.join();
+                done.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+            });
+            let file = self.open_blob(digest)?;
+            flushed.and_then(|()| file.sync_all()).map_err(failed)?;
         }
         let dir = self.root().join("blobs/sha256");
         let sync = || File::open(&dir)?.sync_all();
@@ -151,6 +165,7 @@ pub(super) struct Sink {
     file: tempfile::NamedTempFile,
     written: u64,
     hole: bool,
+    flush: Option<Flush>,
 }
 
 impl BlobWriter {
@@ -168,6 +183,7 @@ impl BlobWriter {
             file,
             written,
             hole,
+            flush,
         } = sink;
         let digest = hasher.finish();
         let path = store.blob_path(&digest);
@@ -183,6 +199,9 @@ impl BlobWriter {
                 .map_err(|error| io_error("write", file.path())(error.into()))?;
             file.persist(&path)
                 .map_err(|error| io_error("write", &path)(error.error))?;
+            if let Some(flush) = flush {
+                store.flushing().insert(digest, flush.finish());
+            }
         }
         store.written().insert(digest);
         Ok((digest, written))
@@ -230,6 +249,7 @@ impl Write for Sink {
         };
         self.hole |= hole;
         self.written += taken as u64;
+        Flush::after(&mut self.flush, self.file.as_file(), taken, self.written);
         Ok(taken)
     }
 

@@ -137,6 +137,23 @@ fn what_the_dead_left_is_swept_and_the_living_stay() {
 }
 
 #[test]
+fn a_large_blob_is_durable_after_its_flush() {
+    let (_dir, store) = store();
+    let mut blob = store.blob_writer().unwrap();
+    let piece: Vec<u8> = (0..1 << 20).map(|at| at as u8).collect();
+    for _ in 0..70 {
+        blob.write_all(&piece).unwrap();
+    }
+    let (digest, size) = blob.finish().unwrap();
+    assert_eq!(size, 70 << 20);
+    assert!(store.0.flushing.lock().unwrap().contains_key(&digest));
+    store.sync(&[digest]).unwrap();
+    assert!(store.0.flushing.lock().unwrap().is_empty());
+    store.sync(&[digest]).unwrap();
+    assert!(store.verify().unwrap().is_empty());
+}
+
+#[test]
 fn what_was_dropped_is_gone_when_tidied_or_closed() {
     let (_dir, store) = store();
     let tmp = store.root().join("tmp");

@@ -1,7 +1,8 @@
-//! The contents of the files of a copy: one thread reads them in order, another takes them.
+//! The contents of the files of a copy: two threads read them, a third takes them in order.
 //!
-//! Reading is system calls and taking is hashing, so that both threads have as much to do. What
-//! is between them is bounded, whatever the size of a file.
+//! Of small files reading takes longer than all else. The readers take turns: each reads some
+//! files, as many as fill a buffer, and leaves as many to the other. What lies between the threads
+//! is bounded, whatever the size of a file.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -15,17 +16,23 @@ use crate::dockerfile::Span;
 
 use super::CopyError;
 use super::rootfs::{Rootfs, StoredReader};
-use super::source::{Content, SourceFile};
+use super::source::{Content, Source, SourceEntry, SourceFile};
 
 /// The size of a buffer: many small files, or a part of a large one.
 const BUFFER: usize = 256 << 10;
-/// How many buffers there are.
-const BUFFERS: usize = 16;
+/// How many buffers each reader has.
+const BUFFERS: usize = 8;
+const READERS: usize = 2;
+/// As many bytes as could be read while a file is opened.
+const OPENING: u64 = 1 << 10;
 
 /// A file to be read.
+#[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
-    /// Its path where it lies.
-    pub(super) path: Vec<u8>,
+    /// Where it is from.
+    pub(super) source: &'a Source,
+    /// Its entry there.
+    pub(super) entry: &'a SourceEntry,
     /// What is known of it.
     pub(super) file: &'a SourceFile,
 }
@@ -45,35 +52,40 @@ pub(super) enum Origin<'a> {
 /// When a file cannot be read or changes meanwhile, or `take` fails.
 pub(super) fn read_in_order<'a, T>(
     origin: Origin<'a>,
-    jobs: impl Iterator<Item = Job<'a>> + Send,
+    jobs: impl Iterator<Item = Job<'a>> + Clone + Send,
     span: Span,
     cancel: &Cancel,
     take: impl FnOnce(&mut Contents) -> Result<T, CopyError>,
 ) -> Result<T, CopyError> {
     std::thread::scope(|scope| {
-        let (full, filled) = sync_channel(BUFFERS);
-        let (emptied, empty) = channel();
-        for _ in 0..BUFFERS {
-            // The receiver is alive.
-            let _ = emptied.send(Vec::new());
-        }
-        scope.spawn(move || {
-            let mut reader = Reader {
-                batch: Batch::default(),
-                full: &full,
-                empty: &empty,
-                span,
-                cancel,
-            };
-            if let Err(Stop::Failed(error)) = reader.run(origin, jobs) {
-                // Whoever took the contents has ended, or hears of it.
-                let _ = full.send(Err(*error));
+        let lanes = std::array::from_fn(|number| {
+            let (full, filled) = sync_channel(BUFFERS);
+            let (emptied, empty) = channel();
+            for _ in 0..BUFFERS {
+                // The receiver is alive.
+                let _ = emptied.send(Vec::new());
             }
+            let jobs = jobs.clone();
+            scope.spawn(move || {
+                let mut reader = Reader {
+                    number,
+                    batch: Batch::default(),
+                    full: &full,
+                    empty: &empty,
+                    span,
+                    cancel,
+                };
+                if let Err(Stop::Failed(error)) = reader.run(origin, jobs) {
+                    // Whoever took the contents has ended, or hears of it.
+                    let _ = full.send(Err(*error));
+                }
+            });
+            Lane { filled, emptied }
         });
         // Dropped before the scope ends: a reader that waits for buffers wakes up then.
         let mut contents = Contents {
-            filled,
-            emptied,
+            lanes,
+            turn: 0,
             batch: Batch::default(),
             piece: 0,
             offset: 0,
@@ -90,6 +102,8 @@ struct Batch {
     data: Vec<u8>,
     /// The end of each piece in `data`, and at the last of a file its digest.
     pieces: Vec<(usize, Option<Digest>)>,
+    /// Whether it is the other reader's turn then.
+    ends_turn: bool,
 }
 
 enum Stop {
@@ -105,6 +119,8 @@ impl From<CopyError> for Stop {
 }
 
 struct Reader<'s> {
+    /// Its turns are those with this number, counted round.
+    number: usize,
     batch: Batch,
     full: &'s SyncSender<Result<Batch, CopyError>>,
     empty: &'s Receiver<Vec<u8>>,
@@ -121,21 +137,51 @@ impl Reader<'_> {
         match origin {
             Origin::Context(context) => {
                 let mut opener = context.opener();
-                for job in jobs {
-                    if let Content::Context(id) = &job.file.content {
-                        self.context_file(&mut opener, &job.path, id)?;
+                self.take_turns(jobs, |reader, job| match &job.file.content {
+                    Content::Context(id) => {
+                        let path = job.source.path_of(job.entry);
+                        reader.context_file(&mut opener, &path, id)
                     }
-                }
+                    Content::Layer(_) => Ok(()),
+                })
             }
             Origin::Rootfs(rootfs) => {
-                let mut reader = rootfs.reader();
-                for job in jobs {
-                    if let Content::Layer(place) = &job.file.content {
-                        self.layer_file(&mut reader.open(*place)?, job.file.size)?;
+                let mut layers = rootfs.reader();
+                self.take_turns(jobs, |reader, job| match &job.file.content {
+                    Content::Layer(place) => {
+                        reader.layer_file(&mut layers.open(*place)?, job.file.size)
                     }
-                }
+                    Content::Context(_) => Ok(()),
+                })
             }
         }
+    }
+
+    /// Reads what is to be read in its turns.
+    fn take_turns<'a>(
+        &mut self,
+        jobs: impl Iterator<Item = Job<'a>>,
+        mut read: impl FnMut(&mut Self, Job<'a>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let (mut turn, mut taken) = (0, 0);
+        for job in jobs {
+            if taken >= BUFFER as u64 {
+                self.end_turn(turn)?;
+                (turn, taken) = ((turn + 1) % READERS, 0);
+            }
+            taken += OPENING + job.file.size;
+            if turn == self.number {
+                read(self, job)?;
+            }
+        }
+        self.end_turn(turn)
+    }
+
+    fn end_turn(&mut self, turn: usize) -> Result<(), Stop> {
+        if turn != self.number {
+            return Ok(());
+        }
+        self.batch.ends_turn = true;
         self.send()
     }
 
@@ -222,18 +268,22 @@ impl Reader<'_> {
     }
 
     fn send(&mut self) -> Result<(), Stop> {
-        if self.batch.pieces.is_empty() {
-            return Ok(());
-        }
         let batch = std::mem::take(&mut self.batch);
         self.full.send(Ok(batch)).map_err(|_| Stop::Unwanted)
     }
 }
 
-/// The contents as they come. Reading gives those of the current file up to its end.
-pub(super) struct Contents {
+/// From one reader, and back.
+struct Lane {
     filled: Receiver<Result<Batch, CopyError>>,
     emptied: Sender<Vec<u8>>,
+}
+
+/// The contents as they come. Reading gives those of the current file up to its end.
+pub(super) struct Contents {
+    lanes: [Lane; READERS],
+    /// Whose turn the current batch is of.
+    turn: usize,
     batch: Batch,
     /// The current piece of the batch, and how far the batch has been taken.
     piece: usize,
@@ -268,19 +318,21 @@ impl Contents {
 
     /// Sees that there is a current piece.
     fn advance(&mut self) -> Result<(), CopyError> {
-        if self.piece < self.batch.pieces.len() {
-            return Ok(());
+        while self.piece >= self.batch.pieces.len() {
+            let old = std::mem::take(&mut self.batch);
+            if old.data.capacity() > 0 {
+                // The reader may have read all there is.
+                let _ = self.lanes[self.turn].emptied.send(old.data);
+            }
+            if old.ends_turn {
+                self.turn = (self.turn + 1) % READERS;
+            }
+            self.batch = match self.lanes[self.turn].filled.recv() {
+                Ok(batch) => batch?,
+                Err(_) => return Err(CopyError::Reader),
+            };
+            (self.piece, self.offset) = (0, 0);
         }
-        let batch = match self.filled.recv() {
-            Ok(batch) => batch?,
-            Err(_) => return Err(CopyError::Reader),
-        };
-        let old = std::mem::replace(&mut self.batch, batch);
-        if old.data.capacity() > 0 {
-            // The reader may have read all there is.
-            let _ = self.emptied.send(old.data);
-        }
-        (self.piece, self.offset) = (0, 0);
         Ok(())
     }
 

@@ -60,8 +60,13 @@ pub(super) fn write(
         .sum();
     let jobs = contents(sources, &entries, &links).filter_map(|(source, entry, file)| {
         let source = sources.get(source)?;
-        let path = source.path_of(source.entries.get(entry)?);
-        (file.size > 0).then_some(Job { path, file })
+        let entry = source.entries.get(entry)?;
+        let job = Job {
+            source,
+            entry,
+            file,
+        };
+        (file.size > 0).then_some(job)
     });
     let mut layer = LayerWriter::new(store.blob_writer()?, epoch);
     read_in_order(origin, jobs, span, cancel, |contents| {
@@ -149,7 +154,7 @@ fn contents<'a>(
     sources: &'a [Source],
     entries: &'a BTreeMap<Vec<u8>, Placed>,
     links: &'a HashMap<Vec<u8>, Vec<u8>>,
-) -> impl Iterator<Item = (usize, usize, &'a SourceFile)> + Send {
+) -> impl Iterator<Item = (usize, usize, &'a SourceFile)> + Clone + Send {
     files(sources, entries)
         .filter(|(key, ..)| !links.contains_key(*key))
         .map(|(_, source, entry, file)| (source, entry, file))
@@ -158,7 +163,7 @@ fn contents<'a>(
 fn files<'a>(
     sources: &'a [Source],
     entries: &'a BTreeMap<Vec<u8>, Placed>,
-) -> impl Iterator<Item = (&'a Vec<u8>, usize, usize, &'a SourceFile)> + Send {
+) -> impl Iterator<Item = (&'a Vec<u8>, usize, usize, &'a SourceFile)> + Clone + Send {
     entries.iter().filter_map(|(key, placed)| match placed {
         Placed::Dir(_) => None,
         Placed::Copied { source, entry } => match &entry_of(sources, *source, *entry)?.kind {

@@ -92,7 +92,8 @@ pub(super) fn read(
             .collect()
     };
     let jobs = left.iter().map(|(source, entry, file)| Job {
-        path: sources[*source].path_of(&sources[*source].entries[*entry]),
+        source: &sources[*source],
+        entry: &sources[*source].entries[*entry],
         file,
     });
     let origin = Origin::Context(context);
