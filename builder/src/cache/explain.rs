@@ -135,7 +135,7 @@ impl Book {
         position: (usize, usize),
         key: &Digest,
         parts: &Parts,
-        files: impl FnOnce() -> Vec<FilePart>,
+        files: impl Iterator<Item = FilePart>,
     ) -> Vec<Reason> {
         self.missed.get_or_init(|| ());
         let before = self.before.get_or_init(|| self.read_before());
@@ -159,7 +159,10 @@ impl Book {
                     *known == place,
                 )
             });
-        nearest.map_or_else(Vec::new, |(_, _, record)| reasons(record, parts, files))
+        nearest.map_or_else(Vec::new, |(_, known, record)| {
+            let files_then = || record::files(&self.store, known);
+            reasons(record, files_then, parts, files)
+        })
     }
 
     /// Writes the book where something in it is new.
@@ -187,7 +190,7 @@ impl Book {
     fn read_before(&self) -> Vec<(String, Digest, Record)> {
         let keys = self.read_keys().steps.into_iter();
         keys.filter_map(|(place, key)| {
-            let record = record::read_whole(&self.store, &key)?;
+            let record = record::read(&self.store, &key)?;
             Some((place, key, record))
         })
         .collect()
@@ -198,7 +201,12 @@ fn place((stage, instruction): (usize, usize)) -> String {
     format!("{stage}/{instruction}")
 }
 
-fn reasons(before: &Record, now: &Parts, files: impl FnOnce() -> Vec<FilePart>) -> Vec<Reason> {
+fn reasons(
+    before: &Record,
+    before_files: impl FnOnce() -> Vec<FilePart>,
+    now: &Parts,
+    files: impl Iterator<Item = FilePart>,
+) -> Vec<Reason> {
     let old = &before.parts;
     let mut reasons = Vec::new();
     let mut check = |same: bool, reason: Reason| {
@@ -249,7 +257,7 @@ fn reasons(before: &Record, now: &Parts, files: impl FnOnce() -> Vec<FilePart>) 
             check(old.instruction == now.instruction, Reason::Instruction);
             let placed = (destination, chown, chmod) == (new_destination, new_chown, new_chmod);
             check(placed, Reason::Placement);
-            reasons.extend(changed_files(&before.files, &files()));
+            reasons.extend(changed_files(before_files(), files));
         }
         (Reads::Rootfs { from, .. }, Reads::Rootfs { from: new_from, .. }) => {
             check(from == new_from, Reason::Source);
@@ -295,23 +303,30 @@ fn variables<'a>(
         })
 }
 
-fn changed_files(old: &[FilePart], new: &[FilePart]) -> Vec<Reason> {
-    let by_path = |files: &[FilePart]| -> BTreeMap<String, String> {
-        let files = files.iter();
-        files
-            .map(|file| (file.path.clone(), file.content.clone()))
-            .collect()
-    };
-    let (old, new) = (by_path(old), by_path(new));
-    let mut reasons = Vec::new();
-    for (path, content) in &new {
-        match old.get(path) {
-            None => reasons.push(Reason::FileAdded(path.clone())),
-            Some(known) if known != content => reasons.push(Reason::File(path.clone())),
-            Some(_) => {}
+fn changed_files(old: Vec<FilePart>, new: impl Iterator<Item = FilePart>) -> Vec<Reason> {
+    let old = old.into_iter();
+    let mut old: BTreeMap<String, (String, bool)> = old
+        .map(|FilePart { path, content }| (path, (content, false)))
+        .collect();
+    let mut changed: BTreeMap<String, fn(String) -> Reason> = BTreeMap::new();
+    for FilePart { path, content } in new {
+        match old.get_mut(&path) {
+            None => {
+                changed.insert(path, Reason::FileAdded);
+            }
+            Some((known, seen)) => {
+                *seen = true;
+                if *known != content {
+                    changed.insert(path, Reason::File);
+                } else {
+                    // Of a path that is there twice, the last counts.
+                    changed.remove(&path);
+                }
+            }
         }
     }
-    let gone = old.keys().filter(|path| !new.contains_key(*path));
-    reasons.extend(gone.map(|path| Reason::FileRemoved(path.clone())));
-    reasons
+    let gone = old.into_iter().filter(|(_, (_, seen))| !seen);
+    let gone = gone.map(|(path, _)| Reason::FileRemoved(path));
+    let changed = changed.into_iter().map(|(path, reason)| reason(path));
+    changed.chain(gone).collect()
 }

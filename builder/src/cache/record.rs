@@ -11,7 +11,7 @@ use image_format::layout::{Layer, Roots, Store, StoreError};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::{FilePart, Parts};
-use super::{CacheError, publish, read};
+use super::{CacheError, publish};
 
 const STEPS: &str = "steps";
 /// A record lists the files of a context: this many bytes are millions of them.
@@ -21,7 +21,7 @@ const LONGEST_LINE: u64 = 64 << 20;
 
 /// What a step did, and all that it depended on.
 ///
-/// It is stored as two lines, the files alone in the second: a cached build reads the first.
+/// It is stored as two lines, in the second the files that it read: a cached build reads the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The layer it made; none where it changed nothing.
@@ -30,9 +30,6 @@ pub struct Record {
     pub below: Vec<Digest>,
     /// What it depended on.
     pub parts: Parts,
-    /// The files it read from the context, sorted.
-    #[serde(skip)]
-    pub files: Vec<FilePart>,
 }
 
 /// A layer as a record names it.
@@ -50,7 +47,7 @@ pub struct StoredLayer {
 /// # Errors
 /// When the store fails.
 pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreError> {
-    let Some(record) = first_line(&super::directory(store, STEPS).join(name(key))) else {
+    let Some(record) = read(store, key) else {
         return Ok(None);
     };
     let Some(StoredLayer { diff_id, size }) = record.layer else {
@@ -62,30 +59,31 @@ pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreE
     Ok(Some(Some(Layer { diff_id, size })))
 }
 
-/// The whole record with this key, if there is one that reads.
-pub(crate) fn read_whole(store: &Store, key: &Digest) -> Option<Record> {
-    both_lines(&read(store, STEPS, &name(key), LARGEST)?)
-}
-
-/// A record without its files.
-fn first_line(path: &Path) -> Option<Record> {
-    let file = File::open(path).ok()?;
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(file.take(LONGEST_LINE));
-    reader.read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(line.strip_suffix(b"\n")?).ok()
-}
-
-/// A whole record.
-fn both_lines(bytes: &[u8]) -> Option<Record> {
-    // A line end in a text is written `\n`, so that the first one is that of the first line.
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    let mut record: Record = serde_json::from_slice(&bytes[..end]).ok()?;
-    record.files = serde_json::from_slice(&bytes[end + 1..]).ok()?;
+/// The record with this key, if there is one that reads.
+pub(crate) fn read(store: &Store, key: &Digest) -> Option<Record> {
+    let (record, _) = open(&super::directory(store, STEPS).join(name(key)))?;
     Some(record)
 }
 
-/// Keeps what a step did, with the files that it read: those of `record` itself are not looked at.
+/// The files that the step with this key read from the context, in its order; none where the record
+/// does not read.
+pub(crate) fn files(store: &Store, key: &Digest) -> Vec<FilePart> {
+    let record = open(&super::directory(store, STEPS).join(name(key)));
+    let files = record.and_then(|(_, rest)| serde_json::from_reader(rest.take(LARGEST)).ok());
+    files.unwrap_or_default()
+}
+
+/// A record, and what comes behind its first line.
+fn open(path: &Path) -> Option<(Record, impl BufRead + use<>)> {
+    let mut reader = BufReader::new(File::open(path).ok()?);
+    let mut line = Vec::new();
+    let mut first = reader.by_ref().take(LONGEST_LINE);
+    first.read_until(b'\n', &mut line).ok()?;
+    let record = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
+    Some((record, reader))
+}
+
+/// Keeps what a step did, with the files that it read.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -125,8 +123,7 @@ pub fn all(store: &Store) -> Result<Vec<(Digest, Record)>, CacheError> {
         let Some(key) = key.and_then(|hex| Digest::from_hex(hex).ok()) else {
             continue;
         };
-        let record = super::read_file(&entry.path(), LARGEST).and_then(|bytes| both_lines(&bytes));
-        records.extend(record.map(|record| (key, record)));
+        records.extend(open(&entry.path()).map(|(record, _)| (key, record)));
     }
     records.sort_by_key(|(key, _)| *key);
     Ok(records)

@@ -53,7 +53,7 @@ impl Build<'_> {
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, Vec::new);
+                self.explain(step, &keyed, iter::empty());
                 let on = Place {
                     store: &self.request.store,
                     snapshotter: self.backend.snapshotter,
@@ -119,7 +119,7 @@ impl Build<'_> {
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, || planned.files().collect());
+                self.explain(step, &keyed, planned.files());
                 let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
                 self.keep(state, keyed, planned.files(), layer)?
             }
@@ -164,7 +164,7 @@ impl Build<'_> {
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
-        self.explain(step, &keyed, Vec::new);
+        self.explain(step, &keyed, iter::empty());
         let base = state.stack();
         let wanted = WorkdirStep {
             path: &path,
@@ -238,7 +238,7 @@ impl Build<'_> {
     }
 
     /// Says why the cache does not have a step, if it had one like it.
-    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl FnOnce() -> Vec<FilePart>) {
+    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl Iterator<Item = FilePart>) {
         if self.request.no_cache {
             return;
         }
@@ -265,7 +265,6 @@ impl Build<'_> {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
             below: state.diff_ids().to_vec(),
             parts: keyed.parts,
-            files: Vec::new(),
         };
         record::keep(&self.request.store, &keyed.key, &record, files)?;
         Ok(Outcome::Done(layer))
