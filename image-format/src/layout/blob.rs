@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::panic;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::flush::Flush;
 use super::{Store, StoreError, io_error};
@@ -17,6 +19,9 @@ use crate::digest::{Digest, Hasher};
 pub const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// A block of this many zeros becomes a hole.
 const HOLE: usize = 64 << 10;
+/// Linux's `RWF_DONTCACHE` (since 6.14): what is written goes to the disk at once, and leaves memory
+/// when it is there.
+const DONT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
 impl Store {
     /// Where a blob lies, whether it is there or not.
@@ -125,6 +130,7 @@ impl Store {
                 file: self.tmp_file()?,
                 written: 0,
                 hole: false,
+                cached: true,
                 flush: None,
             },
             hasher: Hasher::new(),
@@ -165,10 +171,18 @@ pub(super) struct Sink {
     file: tempfile::NamedTempFile,
     written: u64,
     hole: bool,
+    /// Whether the file stays in memory as long as there is room.
+    cached: bool,
     flush: Option<Flush>,
 }
 
 impl BlobWriter {
+    /// For a blob that nobody will read soon: it takes no memory from what others read.
+    pub(super) fn uncached(mut self) -> Self {
+        self.sink.cached = false;
+        self
+    }
+
     /// Puts the blob into the store; the same bytes twice are one blob.
     ///
     /// # Errors
@@ -184,6 +198,7 @@ impl BlobWriter {
             written,
             hole,
             flush,
+            cached: _,
         } = sink;
         let digest = hasher.finish();
         let path = store.blob_path(&digest);
@@ -236,6 +251,21 @@ impl Write for BlobWriter {
     }
 }
 
+impl Sink {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// Where the last write ended.
+        const HERE: u64 = u64::MAX;
+        if !self.cached {
+            match pwritev2(&self.file, &[IoSlice::new(bytes)], HERE, DONT_CACHE) {
+                // The kernel, or the file system, cannot.
+                Err(Errno::OPNOTSUPP) => self.cached = true,
+                written => return Ok(written?),
+            }
+        }
+        self.file.as_file_mut().write(bytes)
+    }
+}
+
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let hole = bytes.len() >= HOLE && bytes.iter().all(|byte| *byte == 0);
@@ -245,7 +275,7 @@ impl Write for Sink {
                 .seek(SeekFrom::Current(bytes.len() as i64))?;
             bytes.len()
         } else {
-            self.file.as_file_mut().write(bytes)?
+            self.put(bytes)?
         };
         self.hole |= hole;
         self.written += taken as u64;

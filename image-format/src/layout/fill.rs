@@ -16,7 +16,8 @@ impl Store {
     /// Calls `fill` with a writer into a new blob; what is hashed and written to the file is so in
     /// other threads. Write in large pieces: each is handed on by itself.
     ///
-    /// The blob is `None` where nothing was written; no file and no thread was made then.
+    /// The blob is `None` where nothing was written; no file and no thread was made then. It is taken
+    /// for one that is not read soon.
     ///
     /// # Errors
     /// When the file cannot be made or written; `fill` then got an error from its writer too.
@@ -73,7 +74,7 @@ struct Threads {
 
 impl Threads {
     fn start(store: &Store) -> Result<Self, StoreError> {
-        let blob = store.blob_writer()?;
+        let blob = store.blob_writer()?.uncached();
         let (full, to_hash) = sync_channel::<Vec<u8>>(MOST_WAITING);
         let (hashed, to_write) = sync_channel::<Vec<u8>>(MOST_WAITING);
         let (empty, used) = channel();
