@@ -34,9 +34,12 @@ const HEADER: usize = 8;
 /// From the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// To the stage: there will be a network namespace, begin with that.
-    Network,
-    /// To the stage: make this. Descriptors: the payload's ends of pipes.
+    /// To the stage: make the namespaces, and init.
+    Begin {
+        /// Whether one of them is a network namespace.
+        network: bool,
+    },
+    /// To init: make this. Descriptors: the payload's ends of pipes.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,

@@ -17,14 +17,9 @@ use super::target::Targets;
 use super::{Exit, devices, kernel, mounts, stage};
 use crate::sys;
 
-/// Becomes init. `pipes` are the payload's ends of its standard streams; `lifeline` is the stage.
-pub(super) fn run(
-    channel: &Channel,
-    spec: &SandboxSpec,
-    pipes: Vec<OwnedFd>,
-    lifeline: OwnedFd,
-) -> ! {
-    let last_word = match work(channel, spec, pipes, lifeline) {
+/// Becomes init. `lifeline` is the stage.
+pub(super) fn run(channel: &Channel, lifeline: OwnedFd) -> ! {
+    let last_word = match work(channel, lifeline) {
         Ok(Some(exit)) => Reply::Exited(exit),
         // The parent is gone.
         Ok(None) => sys::exit(1),
@@ -35,23 +30,22 @@ pub(super) fn run(
     sys::exit(0)
 }
 
-fn work(
-    channel: &Channel,
-    spec: &SandboxSpec,
-    pipes: Vec<OwnedFd>,
-    lifeline: OwnedFd,
-) -> Result<Option<Exit>, Failure> {
+fn work(channel: &Channel, lifeline: OwnedFd) -> Result<Option<Exit>, Failure> {
     follow(lifeline)?;
     // Modes are given in full here; the payload gets the usual mask.
     rustix::process::umask(rustix::fs::Mode::empty());
-    let (created, Devices { null, terminal }) = file_system(spec)?;
+    let Some(request) = stage::receive(channel)? else {
+        return Ok(None);
+    };
+    let (Request::Make(spec), pipes) = (request.body, request.descriptors) else {
+        return Err(Failure::Specification {
+            reason: "something else in place of a specification".into(),
+        });
+    };
+    rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)?;
+    let (created, Devices { null, terminal }) = file_system(&spec)?;
 
-    let request = channel
-        .receive::<Request>()
-        .map_err(|error| Failure::Specification {
-            reason: error.to_string(),
-        })?;
-    let Some(request) = request else {
+    let Some(request) = stage::receive(channel)? else {
         return Ok(None);
     };
     let Request::Start = request.body else {
@@ -63,7 +57,7 @@ fn work(
         Some(Terminal { master, slave }) => (Some(master), payload::Streams::Terminal(slave)),
         None => (None, payload::Streams::separate(spec.stdio, pipes, null)?),
     };
-    let Payload { pid, pidfd } = payload::start(spec, &streams, &request.bytes)?;
+    let Payload { pid, pidfd } = payload::start(&spec, &streams, &request.bytes)?;
     drop(streams);
     let mut descriptors = vec![pidfd.as_fd()];
     descriptors.extend(master.as_ref().map(AsFd::as_fd));

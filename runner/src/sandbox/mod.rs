@@ -3,9 +3,10 @@
 //! ```text
 //!   mkimg                   stage                    init (pid 1)          payload (pid 2)
 //!     │ spawn itself ────────▶│                         ·                     ·
-//!     │ Request: spec, stdio ▶│ unshare                 ·                     ·
-//!     │◀─ Namespaces: netns ──│                         ·                     ·
-//!     │                       │ fork ──────────────────▶│ mounts, pivot_root  ·
+//!     │ Begin ───────────────▶│ unshare                 ·                     ·
+//!     │                       │ fork ──────────────────▶│                     ·
+//!     │◀─ Namespaces: netns ──│                         │                     ·
+//!     │ Make: spec, pipes ────────────────────────────▶ │ mounts, pivot_root  ·
 //!     │ Start: filters ───────────────────────────────▶ │                     ·
 //!     │                       │                         │ fork ──────────────▶│ user, capabilities,
 //!     │                       │                         │ ⋮                   │ filter, execve

@@ -46,18 +46,18 @@ impl Sandbox {
         let (streams, theirs) = Streams::open(spec).map_err(SandboxError::Streams)?;
         let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
         let request = Request::Make(Box::new(spec.clone()));
-        stage.channel.send(&request, &[], &descriptors)?;
+        let sent = stage.channel.send(&request, &[], &descriptors);
         drop(descriptors);
         drop(theirs);
 
-        // While the child sets itself up.
+        // While init makes it.
         stage.clone = None;
         let filter = if spec.seccomp {
             seccomp::docker_default(&spec.capabilities)?
         } else {
             Vec::new()
         };
-        let reply = stage.receive()?;
+        let reply = stage.answer(sent)?;
         let mut descriptors = reply.descriptors.into_iter();
         let (Reply::Namespaces, Some(init)) = (reply.body, descriptors.next()) else {
             return Err(ChannelError::CutShort.into());
@@ -83,11 +83,7 @@ impl Sandbox {
     /// Runs the payload; the program has been found and executed when this returns.
     pub fn start(self) -> Result<Running, SandboxError> {
         let sent = self.stage.channel.send(&Request::Start, &self.filter, &[]);
-        // A child that has failed meanwhile says more than the broken pipe does.
-        let reply = match (self.stage.receive(), sent) {
-            (Err(SandboxError::Vanished), Err(error)) => return Err(error.into()),
-            (reply, _) => reply?,
-        };
+        let reply = self.stage.answer(sent)?;
         let mut descriptors = reply.descriptors.into_iter();
         let (Reply::Started { created }, Some(payload)) = (reply.body, descriptors.next()) else {
             return Err(ChannelError::CutShort.into());
@@ -240,8 +236,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts one; it waits until it is told what to make. With `network`, it begins with the
-    /// network namespace, for a sandbox that has one of its own.
+    /// Starts one, which makes namespaces and then waits to be told what to make in them. With
+    /// `network`, one of them is a network namespace, for a sandbox that has one of its own.
     ///
     /// # Errors
     /// When the process cannot be started.
@@ -260,10 +256,17 @@ impl Stage {
             child: Mutex::new(Some(child)),
             clone: Some(clone),
         };
-        if network {
-            stage.channel.send(&Request::Network, &[], &[])?;
-        }
+        stage.channel.send(&Request::Begin { network }, &[], &[])?;
         Ok(stage)
+    }
+
+    /// The reply to what was, or was not, sent. A child that has failed meanwhile says more than the
+    /// broken pipe does.
+    fn answer(&self, sent: Result<(), ChannelError>) -> Result<Received<Reply>, SandboxError> {
+        match (self.receive(), sent) {
+            (Err(SandboxError::Vanished) | Ok(_), Err(error)) => Err(error.into()),
+            (reply, _) => reply,
+        }
     }
 
     /// The next reply; a failure becomes the error, once everything has ended.

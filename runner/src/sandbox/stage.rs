@@ -9,9 +9,8 @@ use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::UnshareFlags;
 
-use super::channel::{Channel, Reply, Request};
+use super::channel::{Channel, Received, Reply, Request};
 use super::failure::{During, Failure, Step};
-use super::spec::{Network, SandboxSpec};
 use super::{Exit, init};
 use crate::sys::{self, Fork};
 
@@ -53,41 +52,25 @@ fn work(channel: &Channel) -> Result<(), Failure> {
     // Away from the terminal's signals: those for the payload go to the payload.
     rustix::process::setsid().during(Step::Lifeline)?;
     let _ = rustix::thread::set_name(c"mkimg-sandbox");
-    let mut network = None;
-    let (spec, streams) = loop {
-        let received = channel
-            .receive::<Request>()
-            .map_err(|error| Failure::Specification {
-                reason: error.to_string(),
-            })?;
-        let Some(received) = received else {
-            return Ok(());
-        };
-        match received.body {
-            Request::Network => network = Some(network_namespace()?),
-            Request::Make(spec) => break (spec, received.descriptors),
-            Request::Start => {
-                return Err(Failure::Specification {
-                    reason: "a start before anything was made".into(),
-                });
-            }
-        }
+    let Some(request) = receive(channel)? else {
+        return Ok(());
     };
-    if spec.network != Network::Host && network.is_none() {
-        network = Some(network_namespace()?);
-    }
-    namespaces(&spec)?;
+    let Request::Begin { network } = request.body else {
+        return Err(Failure::Specification {
+            reason: "something else in place of a beginning".into(),
+        });
+    };
+    let network = network.then(network_namespace).transpose()?;
+    namespaces()?;
     let lifeline = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .during(Step::Lifeline)?;
     let init = match sys::fork().during(Step::Fork)? {
         Fork::Child => {
             drop(network);
-            init::run(channel, &spec, streams, lifeline)
+            init::run(channel, lifeline)
         }
         Fork::Parent(pid) => pid,
     };
-    // The payload's alone, so that whoever reads from it sees its end.
-    drop(streams);
     let pidfd = rustix::process::pidfd_open(init, PidfdFlags::empty()).during(Step::Lifeline)?;
     let mut descriptors = vec![pidfd.as_fd()];
     descriptors.extend(network.as_ref().map(AsFd::as_fd));
@@ -95,6 +78,14 @@ fn work(channel: &Channel) -> Result<(), Failure> {
     let _ = channel.send(&Reply::Namespaces, &[], &descriptors);
     drop(network);
     watch(channel, init, &pidfd)
+}
+
+/// The next request, or none where the parent is gone.
+pub(super) fn receive(channel: &Channel) -> Result<Option<Received<Request>>, Failure> {
+    let received = channel.receive();
+    received.map_err(|error| Failure::Specification {
+        reason: error.to_string(),
+    })
 }
 
 /// Makes the network namespace, with its loopback up; its descriptor. It takes longer than all
@@ -109,7 +100,7 @@ fn network_namespace() -> Result<OwnedFd, Failure> {
 }
 
 /// Makes all other namespaces but that of the mounts, which is init's.
-fn namespaces(spec: &SandboxSpec) -> Result<(), Failure> {
+fn namespaces() -> Result<(), Failure> {
     let flags = UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
@@ -120,8 +111,7 @@ fn namespaces(spec: &SandboxSpec) -> Result<(), Failure> {
         Err(Errno::INVAL) => Ok(()),
         made => made,
     }
-    .during(Step::Namespaces)?;
-    rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)
+    .during(Step::Namespaces)
 }
 
 /// Waits for init's end, and brings it about where the parent closes the channel or is gone.
