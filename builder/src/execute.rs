@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use crate::cache::explain::Book;
 use crate::commit::commit;
 use crate::context::Context;
-use crate::dockerfile::{self, Command, Dockerfile};
+use crate::dockerfile::{
+    self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind,
+};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::plan::{BuildPlan, Globals, name_of};
@@ -70,6 +72,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     }
     let globals = Globals::new(&request.platform, given);
     let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
+    refuse(&plan)?;
     let progress = backend.progress;
     progress.event(Event::Planned { steps: &plan.steps });
     warn(request, &plan.dockerfile, progress);
@@ -124,6 +127,35 @@ fn copies_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
         .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+}
+
+/// Refuses what is in the language and not built yet.
+fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
+    let error = |what: &str, span| {
+        let what = what.to_owned();
+        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
+    };
+    for place in 0..plan.stages.len() {
+        let stage = plan.stage(place);
+        if let Some(platform) = &stage.platform {
+            return error("the flag `--platform` of FROM", platform.span);
+        }
+        for Instruction { command, span, .. } in &stage.instructions {
+            let what = match command {
+                Command::Add(_) => "ADD",
+                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
+                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
+                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
+                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
+                Command::Run(run) if !run.mounts.is_empty() => "the flag `--mount` of RUN",
+                Command::Run(run) if run.network.is_some() => "the flag `--network` of RUN",
+                Command::Run(run) if run.security.is_some() => "the flag `--security` of RUN",
+                _ => continue,
+            };
+            return error(what, *span);
+        }
+    }
+    Ok(())
 }
 
 /// Says what is accepted and probably not meant.
