@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::cache::explain::Book;
 use crate::commit::commit;
 use crate::context::Context;
+use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
@@ -75,7 +76,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     warn(request, &plan.dockerfile, progress);
 
     let bases = Bases::resolve(&request.store, &plan, progress)?;
-    let context = copies_context(&plan)
+    let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose()?;
     let build = Build {
@@ -120,10 +121,15 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+        .any(|instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
 }
 
 /// Says what is accepted and probably not meant.

@@ -68,10 +68,10 @@ fn known(instruction: &str) -> &'static [(&'static str, Form)] {
         ],
         "FROM" => &[("platform", Form::Refused)],
         "RUN" => &[
-            ("mount", Form::Refused),
-            ("network", Form::Refused),
-            ("security", Form::Refused),
-            ("device", Form::Refused),
+            ("mount", Form::Values),
+            ("network", Form::Value),
+            ("security", Form::Value),
+            ("device", Form::Values),
         ],
         _ => &[],
     }

@@ -10,6 +10,7 @@ use super::error::{ParseError, ParseErrorKind};
 use super::flags::{self, Flags};
 use super::lexer::Line;
 use super::span::{Source, Span};
+use super::run::{check_rights, mounts, network};
 use super::words::{self, BLANKS, Json, Piece};
 
 /// The instructions that are built.
@@ -121,6 +122,7 @@ impl<'a> Statement<'a> {
             "EXPOSE" => Command::Expose(self.at_least_one(name, "a port")?),
             "LABEL" => Command::Label(self.pairs(name)?),
             "RUN" => {
+                check_rights(&mut flags)?;
                 let command = self.command_line(warnings)?;
                 if let CommandLine::Shell(_) = command {
                     self.refuse_heredocs("RUN")?;
@@ -128,9 +130,8 @@ impl<'a> Statement<'a> {
                 Command::Run(Run {
                     command,
                     heredocs: Vec::new(),
-                    mounts: flags.take_all("mount"),
-                    network: flags.take("network"),
-                    security: flags.take("security"),
+                    mounts: mounts(&mut flags)?,
+                    network: network(&mut flags)?,
                 })
             }
             "USER" => Command::User(self.rest_as_word(name, "a user")?),

@@ -9,11 +9,14 @@ pub mod expand;
 mod flags;
 mod instruction;
 mod lexer;
+pub mod mount;
 pub mod ownership;
 mod parser;
 pub mod port;
+mod run;
 mod shell_pattern;
 mod shell_word;
+pub mod size;
 pub mod span;
 mod words;
 
