@@ -15,9 +15,8 @@ use jiff::Timestamp;
 use crate::cache::explain::Book;
 use crate::commit::commit;
 use crate::context::Context;
-use crate::dockerfile::{
-    self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind,
-};
+use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::plan::{BuildPlan, Globals, name_of};
@@ -78,7 +77,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     warn(request, &plan.dockerfile, progress);
 
     let bases = Bases::resolve(&request.store, &plan, progress)?;
-    let context = copies_context(&plan)
+    let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose()?;
     let build = Build {
@@ -123,10 +122,15 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+        .any(|instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
 }
 
 /// Refuses what is in the language and not built yet.
@@ -148,8 +152,6 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
                 Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
                 Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
                 Command::Run(run) if !run.mounts.is_empty() => "the flag `--mount` of RUN",
-                Command::Run(run) if run.network.is_some() => "the flag `--network` of RUN",
-                Command::Run(run) if run.security.is_some() => "the flag `--security` of RUN",
                 _ => continue,
             };
             return error(what, *span);

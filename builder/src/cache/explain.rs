@@ -236,7 +236,10 @@ fn reasons(
                 script: new_script,
             },
         ) => {
-            check(args == new_args && script == new_script, Reason::Instruction);
+            check(
+                args == new_args && script == new_script,
+                Reason::Instruction,
+            );
             check(user == new_user, Reason::User);
             check(workdir == new_workdir, Reason::Workdir);
             check(network == new_network, Reason::Network);

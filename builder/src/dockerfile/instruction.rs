@@ -8,6 +8,7 @@ use super::duration;
 use super::error::{ParseError, ParseErrorKind};
 use super::flags::Flags;
 use super::heredoc;
+use super::run::{check_rights, mounts, network};
 use super::statement::Statement;
 
 /// The instructions of the language.
@@ -64,13 +65,15 @@ impl Statement<'_> {
                 Command::Maintainer(self.rest_as_word(name, "a name")?)
             }
             "ONBUILD" => Command::Onbuild(self.trigger(warnings)?),
-            "RUN" => Command::Run(Run {
-                command: self.command_line(warnings)?,
-                heredocs: self.heredocs().to_vec(),
-                mounts: flags.take_all("mount"),
-                network: flags.take("network"),
-                security: flags.take("security"),
-            }),
+            "RUN" => {
+                check_rights(&mut flags)?;
+                Command::Run(Run {
+                    command: self.command_line(warnings)?,
+                    heredocs: self.heredocs().to_vec(),
+                    mounts: mounts(&mut flags)?,
+                    network: network(&mut flags)?,
+                })
+            }
             "SHELL" => Command::Shell(self.shell()?),
             "STOPSIGNAL" => Command::StopSignal(self.rest_as_word(name, "a signal")?),
             "USER" => Command::User(self.rest_as_word(name, "a user")?),
@@ -185,7 +188,12 @@ impl Statement<'_> {
             retries: flags.take("retries"),
         };
         if let Some(retries) = &check.retries
-            && retries.text.parse().ok().filter(|count: &i32| *count >= 0).is_none()
+            && retries
+                .text
+                .parse()
+                .ok()
+                .filter(|count: &i32| *count >= 0)
+                .is_none()
         {
             let value = retries.text.clone();
             let kind = ParseErrorKind::BadRetries { value };
@@ -198,7 +206,10 @@ impl Statement<'_> {
                 let kind = ParseErrorKind::HealthcheckNone;
                 Err(ParseError::new(kind, self.whole_span()))
             }
-            "NONE" => Ok(Healthcheck { test: None, ..check }),
+            "NONE" => Ok(Healthcheck {
+                test: None,
+                ..check
+            }),
             _ => {
                 let word = kind.text;
                 let error = ParseErrorKind::BadHealthcheck { word };

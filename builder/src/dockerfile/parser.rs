@@ -1,12 +1,12 @@
 //! From lines to stages.
 
+use super::MAX_STAGES;
 use super::ast::{Dockerfile, Instruction, Stage, Warning, Word};
 use super::error::{ParseError, ParseErrorKind};
 use super::instruction::{self, NAMES};
 use super::lexer::Lexer;
 use super::span::{Source, Span};
 use super::statement::Statement;
-use super::MAX_STAGES;
 
 /// Parses a Dockerfile. The first mistake is the error; its span points into `text`.
 ///

@@ -36,13 +36,30 @@ mod tests {
     #[test]
     fn names_and_numbers() {
         for good in [
-            "SIGTERM", "term", "Sigkill", "9", "999", "-1", "RTMIN+3", "SIGRTMAX-14", "RTMAX",
+            "SIGTERM",
+            "term",
+            "Sigkill",
+            "9",
+            "999",
+            "-1",
+            "RTMIN+3",
+            "SIGRTMAX-14",
+            "RTMAX",
         ] {
             assert!(is_signal(good), "{good}");
         }
         for bad in [
-            "", "0", "SIG", "SIGSIGTERM", "FOO", "RTMIN+16", "RTMIN+03", "RTMAX-15", "RTMIN-1",
-            "x y", "9.0",
+            "",
+            "0",
+            "SIG",
+            "SIGSIGTERM",
+            "FOO",
+            "RTMIN+16",
+            "RTMIN+03",
+            "RTMAX-15",
+            "RTMIN-1",
+            "x y",
+            "9.0",
         ] {
             assert!(!is_signal(bad), "{bad}");
         }

@@ -158,7 +158,11 @@ impl<'a> Statement<'a> {
     }
 
     /// All of the rest, as one word.
-    pub(super) fn rest_as_word(&self, name: &'static str, needs: &'static str) -> Result<Word, ParseError> {
+    pub(super) fn rest_as_word(
+        &self,
+        name: &'static str,
+        needs: &'static str,
+    ) -> Result<Word, ParseError> {
         if self.rest.is_empty() {
             return Err(self.missing(name, needs));
         }

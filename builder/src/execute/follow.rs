@@ -61,7 +61,7 @@ impl Build<'_> {
                 position: (planned.number, at),
                 span: instruction.span,
             };
-            let from = planned.copies.get(&at);
+            let from = planned.sources.get(&(at, 0));
             self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))

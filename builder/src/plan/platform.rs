@@ -54,11 +54,7 @@ const PROCESSORS: [&str; 24] = [
 ];
 
 /// The platform of a `FROM`, expanded.
-pub(super) fn of_from(
-    word: &Word,
-    globals: &Globals,
-    escape: char,
-) -> Result<Platform, PlanError> {
+pub(super) fn of_from(word: &Word, globals: &Globals, escape: char) -> Result<Platform, PlanError> {
     let text = globals.expand(word, escape)?;
     if text.is_empty() {
         return Err(PlanError::EmptyPlatform {

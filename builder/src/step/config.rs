@@ -139,13 +139,11 @@ pub(crate) fn entrypoint(state: &mut StageState, command: &CommandLine) -> Strin
 }
 
 /// `HEALTHCHECK`.
-fn healthcheck(
-    state: &mut StageState,
-    check: &Healthcheck,
-) -> Result<String, ParseError> {
+fn healthcheck(state: &mut StageState, check: &Healthcheck) -> Result<String, ParseError> {
     let duration = |word: &Option<Word>| match word {
-        Some(word) => duration::interval(&word.text)
-            .map_err(|error| ParseError::new(error.into(), word.span)),
+        Some(word) => {
+            duration::interval(&word.text).map_err(|error| ParseError::new(error.into(), word.span))
+        }
         None => Ok(0),
     };
     // the parser has seen that it is one

@@ -44,7 +44,13 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
         Command::Cmd(line) | Command::Entrypoint(line) => command_line(line),
         Command::Run(run) => command_line(&run.command),
         Command::Copy(copy) | Command::Add(Add { copy, .. }) => {
-            let mut words: Vec<String> = copy.sources.iter().map(source).collect();
+            let mut words = Vec::new();
+            for source in &copy.sources {
+                words.push(match source {
+                    CopySource::Path(word) => word.text.clone(),
+                    CopySource::Heredoc(heredoc) => dockerfile.source.slice(heredoc.span).into(),
+                });
+            }
             words.push(copy.destination.text.clone());
             words
         }
@@ -81,32 +87,26 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
 /// The flags as they are written, in that order, without their quotes.
 fn flags(dockerfile: &Dockerfile, instruction: &Instruction) -> Vec<String> {
     let written = dockerfile.source.slice(instruction.span);
-    let rest = &written[instruction.keyword.len()..];
+    let mut text = String::new();
+    for line in written[instruction.keyword.len()..].lines() {
+        if !line.trim_start().starts_with('#') {
+            let line = line.trim_end();
+            text.push_str(line.strip_suffix(dockerfile.escape).unwrap_or(line));
+        }
+    }
     let (mut words, mut quote) = (vec![String::new()], None);
-    for letter in rest.chars() {
+    for letter in text.chars() {
         match quote {
             None if letter.is_whitespace() => words.push(String::new()),
             None if ['"', '\''].contains(&letter) => quote = Some(letter),
             Some(open) if open == letter => quote = None,
-            _ => words.extend(words.pop().map(|word| format!("{word}{letter}"))),
+            _ => words.iter_mut().last().unwrap().push(letter),
         }
     }
     let words = words.into_iter().filter(|word| !word.is_empty());
     words
-        .skip_while(|word| word == &dockerfile.escape.to_string())
         .take_while(|word| word.starts_with("--") && word.len() > 2)
         .collect()
-}
-
-fn source(source: &CopySource) -> String {
-    match source {
-        CopySource::Path(word) => word.text.clone(),
-        CopySource::Heredoc(heredoc) => {
-            let strip = if heredoc.strip_tabs { "-" } else { "" };
-            let quote = if heredoc.expand { "" } else { "'" };
-            format!("<<{strip}{quote}{}{quote}", heredoc.name)
-        }
-    }
 }
 
 fn command_line(line: &CommandLine) -> Vec<String> {

@@ -1,0 +1,1 @@
+//! What the mounts of a `RUN` show: found for its key, and made ready when it must be run.
