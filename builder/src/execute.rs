@@ -3,6 +3,7 @@
 mod base;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;

@@ -354,7 +354,9 @@ fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
     for instruction in &stage.instructions {
         if let Command::Run(run) = &instruction.command {
             for mount in run.mounts.iter().filter(|mount| mount.is_constant()) {
-                mount.expand(escape, &|_| None, &mut Asked::default())?.read()?;
+                mount
+                    .expand(escape, &|_| None, &mut Asked::default())?
+                    .read()?;
             }
         }
     }

@@ -9,8 +9,8 @@ use super::ast::{
 use super::error::{ParseError, ParseErrorKind};
 use super::flags::{self, Flags};
 use super::lexer::Line;
-use super::span::{Source, Span};
 use super::run::{check_rights, mounts, network};
+use super::span::{Source, Span};
 use super::words::{self, BLANKS, Json, Piece};
 
 /// The instructions that are built.

@@ -11,7 +11,7 @@ use super::error::ParseError;
 use super::expand::{Asked, Lookup};
 use super::size::bytes;
 
-mod csv;
+pub mod csv;
 #[cfg(test)]
 mod tests;
 
@@ -128,9 +128,7 @@ impl std::fmt::Display for Kind {
 }
 
 /// Who uses a cache besides this command.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
     /// Whoever asks.
@@ -276,9 +274,8 @@ impl MountFlag {
         let given = |option: &&MountOption| option.name.text == "type";
         let kind = self.options.iter().rfind(given);
         let kind = kind.and_then(|option| option.value.as_ref());
-        let other = |word: &Word| {
-            !word.text.contains('$') && !word.text.eq_ignore_ascii_case("bind")
-        };
+        let other =
+            |word: &Word| !word.text.contains('$') && !word.text.eq_ignore_ascii_case("bind");
         self.from().is_none() && !kind.is_some_and(other)
     }
 
@@ -654,7 +651,13 @@ fn one_of<T: Copy>(
 }
 
 fn kind(value: &Word) -> Result<Kind, ParseError> {
-    let kinds = [Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
+    let kinds = [
+        Kind::Bind,
+        Kind::Cache,
+        Kind::Tmpfs,
+        Kind::Secret,
+        Kind::Ssh,
+    ];
     let words = kinds.map(|kind| (kind.name(), kind));
     one_of("type", "bind, cache, tmpfs, secret or ssh", value, &words)
 }

@@ -19,7 +19,11 @@ pub(super) fn network(flags: &mut Flags) -> Result<CommandNetwork, ParseError> {
         "default" => Ok(CommandNetwork::Default),
         "none" => Ok(CommandNetwork::None),
         "host" => Ok(CommandNetwork::Host),
-        _ => Err(not_a_choice("network", word, "there are default, none and host")),
+        _ => Err(not_a_choice(
+            "network",
+            word,
+            "there are default, none and host",
+        )),
     }
 }
 

@@ -50,7 +50,19 @@ mod tests {
             assert_eq!(bytes(text), Some(expected), "{text}");
         }
         for text in [
-            "", "m", "-1", "+1", "1x", "1mm", "1 m b", "1  m", "1ib", "1bb", "1e3", "1..2", "99999999p",
+            "",
+            "m",
+            "-1",
+            "+1",
+            "1x",
+            "1mm",
+            "1 m b",
+            "1  m",
+            "1ib",
+            "1bb",
+            "1e3",
+            "1..2",
+            "99999999p",
         ] {
             assert_eq!(bytes(text), None, "{text}");
         }

@@ -4,9 +4,7 @@ use std::ops::Range;
 
 /// The fields of a line with the ranges they were written in, quotes included; or what is wrong
 /// with it, and where.
-pub(super) fn fields(
-    line: &str,
-) -> Result<Vec<(String, Range<usize>)>, (&'static str, Range<usize>)> {
+pub fn fields(line: &str) -> Result<Vec<(String, Range<usize>)>, (&'static str, Range<usize>)> {
     if line.is_empty() {
         return Err(("there are none", 0..0));
     }
@@ -16,7 +14,8 @@ pub(super) fn fields(
         let rest = &line[start..];
         let (text, length) = match rest.strip_prefix('"') {
             Some(quoted) => {
-                let (text, length) = unquoted(quoted).map_err(|reason| (reason, start..line.len()))?;
+                let (text, length) =
+                    unquoted(quoted).map_err(|reason| (reason, start..line.len()))?;
                 (text, length + 1)
             }
             None => {
