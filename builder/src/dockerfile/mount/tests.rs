@@ -18,7 +18,7 @@ fn read(options: &str) -> Result<Mount, ParseError> {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let flags = flags(&format!("'--mount={options}'"))?;
+    let flags = flags(&format!("--mount='{options}'"))?;
     flags[0]
         .expand('\\', &lookup, &mut Asked::default())?
         .read()
@@ -41,7 +41,7 @@ fn target(options: &str) -> Option<String> {
 
 #[test]
 fn a_mount_is_a_read_only_bind_unless_it_says_so() {
-    let bind = |options| match read(options).unwrap().kind {
+    let bind = |options: &str| match read(options).unwrap().kind {
         MountKind::Bind(from) => (
             from.source.text,
             from.read_only,
@@ -230,7 +230,7 @@ fn mistakes_are_told_with_the_place_and_what_was_meant() {
 #[test]
 fn quotes_hold_commas_together() {
     assert_eq!(target("\"target=/a,b\",ro").as_deref(), Some("/a,b"));
-    assert_eq!(target("\"target=/a\"\"b\"").as_deref(), Some("/ab"));
+    assert_eq!(target("\"target=/a\"\"b\"\"c\"").as_deref(), Some("/abc"));
     let two = flags("--mount=target=/a --mount=type=cache,target=/b").unwrap();
     assert_eq!(two.len(), 2);
 }

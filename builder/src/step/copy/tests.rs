@@ -478,6 +478,7 @@ fn a_file_that_changes_is_noticed() {
             destination_span: SPAN,
             owner: None,
             mode: None,
+            keep_top: false,
             span: SPAN,
         };
         let origin = Origin::Context(&context);
