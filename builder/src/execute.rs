@@ -3,6 +3,7 @@
 mod base;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -151,7 +152,6 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
                 Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
                 Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
                 Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
-                Command::Run(run) if !run.mounts.is_empty() => "the flag `--mount` of RUN",
                 _ => continue,
             };
             return error(what, *span);

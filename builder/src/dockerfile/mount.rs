@@ -11,7 +11,7 @@ use super::error::ParseError;
 use super::expand::{Asked, Lookup};
 use super::size::bytes;
 
-mod csv;
+pub mod csv;
 #[cfg(test)]
 mod tests;
 

@@ -59,6 +59,7 @@ impl Build<'_> {
                 id: planned.first_step + 1 + at,
                 built,
                 position: (planned.number, at),
+                place: (place, at),
                 span: instruction.span,
             };
             let from = planned.sources.get(&(at, 0));

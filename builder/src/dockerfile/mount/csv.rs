@@ -4,9 +4,7 @@ use std::ops::Range;
 
 /// The fields of a line with the ranges they were written in, quotes included; or what is wrong
 /// with it, and where.
-pub(super) fn fields(
-    line: &str,
-) -> Result<Vec<(String, Range<usize>)>, (&'static str, Range<usize>)> {
+pub fn fields(line: &str) -> Result<Vec<(String, Range<usize>)>, (&'static str, Range<usize>)> {
     if line.is_empty() {
         return Err(("there are none", 0..0));
     }
