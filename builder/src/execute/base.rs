@@ -1,7 +1,8 @@
 //! The images that stages stand on and copy from, found in the store before anything is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use image_format::descriptor::Platform;
 use image_format::layout::{Image, Store, StoreError};
 
 use crate::dockerfile::Span;
@@ -10,32 +11,104 @@ use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Progress};
 
 /// The images of a plan, by the names it has for them.
-pub(super) struct Bases(BTreeMap<String, Image>);
+pub(super) struct Bases {
+    images: BTreeMap<String, Image>,
+    /// Those of a certain platform, by the place of the stage on them.
+    of_platform: BTreeMap<usize, Image>,
+}
 
 impl Bases {
     /// Finds them.
-    pub(super) fn resolve(
-        store: &Store,
-        plan: &BuildPlan,
-        progress: &dyn Progress,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn resolve(store: &Store, plan: &BuildPlan) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
             if !images.contains_key(name) {
-                images.insert(name.to_owned(), resolve(store, name, span, progress)?);
+                let image = resolve(store, name, span, &Platform::host())?;
+                images.insert(name.to_owned(), image);
             }
         }
-        for stage in &plan.stages {
-            if let Source::Image { name, span } = &stage.base {
-                refuse_triggers(name, *span, &images[name])?;
+        let mut of_platform = BTreeMap::new();
+        for (place, stage) in plan.stages.iter().enumerate() {
+            if let (Source::Image { name, span }, Some(platform)) = (&stage.base, &stage.platform) {
+                let image = resolve(store, name, *span, platform)?;
+                check_platform(name, *span, &image, platform)?;
+                of_platform.insert(place, image);
             }
         }
-        Ok(Self(images))
+        Ok(Self {
+            images,
+            of_platform,
+        })
     }
 
     /// An image of the plan.
     pub(super) fn get(&self, name: &str) -> &Image {
-        &self.0[name]
+        &self.images[name]
+    }
+
+    /// The image that the stage at this place stands on.
+    pub(super) fn of_stage(&self, place: usize, name: &str) -> &Image {
+        let platform = self.of_platform.get(&place);
+        platform.unwrap_or_else(|| &self.images[name])
+    }
+
+    /// The triggers that images bring and that the plan does not have yet, by the number of the stage.
+    pub(super) fn triggers(&self, plan: &BuildPlan) -> Vec<(usize, Vec<String>)> {
+        let stages = plan.stages.iter().enumerate();
+        let brought = stages.filter_map(|(place, planned)| {
+            let Source::Image { name, .. } = &planned.base else {
+                return None;
+            };
+            let triggers = &self.of_stage(place, name).config.config.on_build;
+            let new = !triggers.is_empty() && plan.stage(place).triggers.is_empty();
+            new.then(|| (planned.number, triggers.clone()))
+        });
+        brought.collect()
+    }
+
+    /// Tells of images that are for other machines, where nobody asked for one.
+    pub(super) fn warn(&self, plan: &BuildPlan, progress: &dyn Progress) {
+        let host = Platform::host();
+        let mut told = BTreeSet::new();
+        for (name, span) in plan.images() {
+            let platform = platform_of(&self.images[name]);
+            if !platform.runs(&host) && told.insert(name) {
+                progress.event(Event::Warning {
+                    message: &format!(
+                        "the image {name:?} is for {platform}, and this machine is {host}"
+                    ),
+                    span: Some(span),
+                });
+            }
+        }
+    }
+}
+
+fn check_platform(
+    name: &str,
+    span: Span,
+    image: &Image,
+    wanted: &Platform,
+) -> Result<(), BuildError> {
+    let there = platform_of(image);
+    if there.runs(wanted) {
+        return Ok(());
+    }
+    Err(BuildError::Platform {
+        name: name.to_owned(),
+        wanted: wanted.to_string(),
+        there: there.to_string(),
+        span,
+    })
+}
+
+fn platform_of(image: &Image) -> Platform {
+    let config = &image.config;
+    Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..Platform::host()
     }
 }
 
@@ -43,42 +116,20 @@ fn resolve(
     store: &Store,
     name: &str,
     span: Span,
-    progress: &dyn Progress,
+    platform: &Platform,
 ) -> Result<Image, BuildError> {
-    let image = store.resolve(name).map_err(|error| match error {
-        StoreError::NoImage { name, nearest } => BuildError::NoBase {
-            name,
-            nearest,
-            span,
-        },
-        source => BuildError::Base {
-            name: name.to_owned(),
-            span,
-            source: Box::new(source),
-        },
-    })?;
-    let host = image_format::descriptor::Platform::host();
-    let config = &image.config;
-    if (&config.os, &config.architecture) != (&host.os, &host.architecture) {
-        let (os, architecture) = (&config.os, &config.architecture);
-        progress.event(Event::Warning {
-            message: &format!(
-                "the image {name:?} is for {os}/{architecture}, and this machine is {}/{}",
-                host.os, host.architecture
-            ),
-            span: Some(span),
-        });
-    }
-    Ok(image)
-}
-
-/// What is not followed is refused, not left out.
-fn refuse_triggers(name: &str, span: Span, image: &Image) -> Result<(), BuildError> {
-    if image.config.config.on_build.is_empty() {
-        return Ok(());
-    }
-    Err(BuildError::OnBuild {
-        name: name.to_owned(),
-        span,
-    })
+    store
+        .resolve_for(name, platform)
+        .map_err(|error| match error {
+            StoreError::NoImage { name, nearest } => BuildError::NoBase {
+                name,
+                nearest,
+                span,
+            },
+            source => BuildError::Base {
+                name: name.to_owned(),
+                span,
+                source: Box::new(source),
+            },
+        })
 }

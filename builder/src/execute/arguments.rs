@@ -1,0 +1,67 @@
+//! Build arguments that no `ARG` declares: some say how to build.
+
+use std::collections::BTreeMap;
+
+use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Word, directive};
+use crate::progress::{Event, Progress};
+use crate::step::run::PlannedRun;
+
+/// The front end, as `# syntax` names it.
+const SYNTAX: &str = "BUILDKIT_SYNTAX";
+/// What a linter is to do, as `# check` says it.
+const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
+/// What all arguments for docker's builder itself begin with.
+const BUILDER: &str = "BUILDKIT_";
+
+/// Follows those that say what a directive could: they come before it.
+pub(super) fn follow(
+    arguments: &BTreeMap<String, String>,
+    dockerfile: &mut Dockerfile,
+) -> Result<(), ParseError> {
+    let word = |name: &str| {
+        let text = arguments.get(name).filter(|text| !text.is_empty())?;
+        Some(Word {
+            text: text.clone(),
+            span: Span::default(),
+        })
+    };
+    if let Some(syntax) = word(SYNTAX) {
+        directive::known_syntax(&syntax)?;
+    }
+    if let Some(check) = word(CHECK) {
+        dockerfile.checks = directive::checks(&check)?;
+    }
+    Ok(())
+}
+
+/// Tells of those that say nothing here.
+pub(super) fn warn(
+    arguments: &BTreeMap<String, String>,
+    dockerfile: &Dockerfile,
+    progress: &dyn Progress,
+) {
+    let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
+    let all = dockerfile.global_args.iter().chain(stages);
+    let declared = |name: &str| {
+        all.clone().any(|instruction| match &instruction.command {
+            Command::Arg(declarations) => declarations.iter().any(|one| one.name.text == name),
+            _ => false,
+        })
+    };
+    for name in arguments.keys() {
+        let followed = [SYNTAX, CHECK].contains(&name.as_str());
+        if followed || PlannedRun::is_predefined(name) || declared(name) {
+            continue;
+        }
+        let message = match name.starts_with(BUILDER) {
+            true => format!("the build argument {name:?} is docker's own, and says nothing here"),
+            false => {
+                format!("the build argument {name:?} is used nowhere: no ARG declares it")
+            }
+        };
+        progress.event(Event::Warning {
+            message: &message,
+            span: None,
+        });
+    }
+}
