@@ -20,6 +20,7 @@ use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::plan::{BuildPlan, Globals, name_of};
 use crate::progress::{Event, Progress};
+use crate::remote::Remote;
 use crate::request::{BuildRequest, DEFAULT_EPOCH};
 use crate::step::run::{EPOCH, PlannedRun};
 
@@ -35,6 +36,8 @@ pub struct Backend<'a> {
     pub executor: &'a dyn Executor,
     /// Hears what happens.
     pub progress: &'a dyn Progress,
+    /// Fetches from other machines.
+    pub remote: &'a dyn Remote,
 }
 
 /// An image that was built; durable, and tagged as the request has it.

@@ -13,6 +13,7 @@ pub mod glob;
 pub mod ignore;
 pub mod plan;
 pub mod progress;
+pub mod remote;
 pub mod request;
 mod stage;
 pub mod step;

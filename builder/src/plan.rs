@@ -389,7 +389,7 @@ fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Ve
     let own = stage.instructions.iter().map(|instruction| {
         let kind = match instruction.command {
             Command::Run(_) => StepKind::Run,
-            Command::Copy(_) | Command::Workdir(_) => StepKind::Copy,
+            Command::Add(_) | Command::Copy(_) | Command::Workdir(_) => StepKind::Copy,
             _ => StepKind::Config,
         };
         (instruction.span, kind)

@@ -1,6 +1,7 @@
 //! What is to be built.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -43,6 +44,85 @@ pub struct BuildRequest {
     pub jobs: NonZeroUsize,
     /// Set it to end the build.
     pub cancel: Cancel,
+    /// `--build-context`, by name: each comes before a stage or an image of that name.
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--no-cache-filter`: the stages, by name or number from 0, whose steps are done whatever the
+    /// cache holds.
+    pub no_cache_filter: Vec<String>,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`: the sockets of agents, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--add-host`: what `RUN` finds in `/etc/hosts` beside itself.
+    pub add_hosts: Vec<(String, IpAddr)>,
+    /// `--shm-size`: the size of `/dev/shm` that `RUN` sees, in bytes.
+    pub shm_size: Option<u64>,
+    /// `--ulimit`: the limits of the commands of `RUN`.
+    pub ulimits: Vec<Ulimit>,
+    /// `--label`: those of the image, over what the Dockerfile says.
+    pub labels: BTreeMap<String, String>,
+    /// `--annotation`: those of the image's manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl BuildRequest {
+    /// The build of a Dockerfile, with nothing else asked for.
+    #[must_use]
+    pub fn new(store: Store, context: PathBuf, dockerfile: DockerfileText) -> Self {
+        Self {
+            store,
+            context,
+            dockerfile,
+            build_args: BTreeMap::new(),
+            target: None,
+            no_cache: false,
+            network: RunNetwork::default(),
+            epoch: None,
+            platform: Platform::host(),
+            tags: Vec::new(),
+            jobs: NonZeroUsize::MIN,
+            cancel: Cancel::new(),
+            named_contexts: BTreeMap::new(),
+            no_cache_filter: Vec::new(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            add_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a name of `--build-context` stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedContext {
+    /// The files of a directory, without what its `.dockerignore` leaves out.
+    Directory(PathBuf),
+    /// The root file system of an image of the store, by a name that the store knows it by.
+    Image(String),
+}
+
+/// A secret's value. It is never shown, and never in a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A limit of a process, as setrlimit(2) has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// Its name as in docker: `nofile`, `core`.
+    pub name: String,
+    /// What holds; `None` for no limit.
+    pub soft: Option<u64>,
+    /// How far the process may raise it; `None` for no limit.
+    pub hard: Option<u64>,
 }
 
 /// A Dockerfile that has been read.
@@ -54,6 +134,18 @@ pub struct DockerfileText {
     pub path: Option<PathBuf>,
     /// Its text.
     pub text: String,
+}
+
+impl DockerfileText {
+    /// A text that was read from no file.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            name: "Dockerfile".to_owned(),
+            path: None,
+            text: text.into(),
+        }
+    }
 }
 
 /// The network that `RUN` sees.

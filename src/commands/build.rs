@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::executor::{Executor, SandboxExecutor};
+use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
-use image_format::descriptor::Platform;
 use image_format::reference::Reference;
 use runner::userns::{self, Rung, UsernsError};
 
@@ -90,9 +90,6 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
     let request = BuildRequest {
-        store,
-        context: args.context.clone(),
-        dockerfile,
         build_args,
         target: args.target.clone(),
         no_cache: args.no_cache,
@@ -101,10 +98,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
             Network::None => RunNetwork::None,
         },
         epoch,
-        platform: Platform::host(),
         tags,
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
+        ..BuildRequest::new(store, args.context.clone(), dockerfile)
     };
     let built = match (build(&request, rung, &display), interrupt.signal()) {
         (Ok(built), _) => built,
@@ -163,6 +160,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
+        remote: &Offline,
     };
     builder::build(request, backend)
 }

@@ -22,6 +22,8 @@ pub struct Dockerfile {
 /// A `FROM` and what follows it up to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
+    /// `--platform`; may hold variables, as `base`.
+    pub platform: Option<Word>,
     /// The image, `scratch` or earlier stage it stands on; may hold variables, which `global_args` give.
     pub base: Word,
     /// The name given by `AS`, in lower case.
@@ -49,6 +51,8 @@ pub struct Instruction {
 /// see [`Instruction::expand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// `ADD`
+    Add(Add),
     /// `ARG`
     Arg(Vec<ArgDeclaration>),
     /// `CMD`; never expanded
@@ -75,6 +79,7 @@ impl Command {
     /// The instruction's name in upper case.
     pub fn name(&self) -> &'static str {
         match self {
+            Command::Add(_) => "ADD",
             Command::Arg(_) => "ARG",
             Command::Cmd(_) => "CMD",
             Command::Copy(_) => "COPY",
@@ -147,21 +152,82 @@ pub enum CommandLine {
 pub struct Run {
     /// What is run.
     pub command: CommandLine,
+    /// The heredocs that a shell form opens, in that order.
+    pub heredocs: Vec<Heredoc>,
+    /// The values of `--mount`, as they are written.
+    pub mounts: Vec<Word>,
+    /// `--network`
+    pub network: Option<Word>,
+    /// `--security`
+    pub security: Option<Word>,
 }
 
 /// `COPY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
-    /// `--from`: a stage's name or number, or an image; never expanded.
+    /// `--from`: a stage's name or number, a named context or an image; never expanded.
     pub from: Option<Word>,
     /// `--chown`: see [`super::ownership::Owner`].
     pub chown: Option<Word>,
     /// `--chmod`: see [`super::ownership::mode`].
     pub chmod: Option<Word>,
-    /// What is copied, at least one; patterns of [`crate::glob`].
-    pub sources: Vec<Word>,
+    /// `--link`: the layer does not depend on those below.
+    pub link: bool,
+    /// `--parents`: the directories that a source's path names are made too.
+    pub parents: bool,
+    /// `--exclude`: patterns of what is left out, relative to the source.
+    pub exclude: Vec<Word>,
+    /// `--closure`: the shared libraries that the copied programs need come along (mkimg's own).
+    pub closure: bool,
+    /// What is copied, in order, at least one.
+    pub sources: Vec<CopySource>,
     /// Where to.
     pub destination: Word,
+}
+
+impl Copy {
+    /// The sources that are paths, patterns or addresses.
+    pub fn paths(&self) -> impl Iterator<Item = &Word> + Clone {
+        self.sources.iter().filter_map(|source| match source {
+            CopySource::Path(word) => Some(word),
+            CopySource::Heredoc(_) => None,
+        })
+    }
+}
+
+/// One thing that a `COPY` or an `ADD` copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopySource {
+    /// A path or a pattern of [`crate::glob`]; of an `ADD` possibly an address.
+    Path(Word),
+    /// A file that stands in the Dockerfile itself; its name is the heredoc's.
+    Heredoc(Heredoc),
+}
+
+/// `ADD`: a `COPY` that fetches and unpacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Add {
+    /// What it has in common with `COPY`; neither `from`, `parents` nor `closure` is ever set.
+    pub copy: Copy,
+    /// `--checksum`: the digest that what is fetched must have.
+    pub checksum: Option<Word>,
+    /// `--keep-git-dir`
+    pub keep_git_dir: bool,
+    /// `--unpack`; where it is absent, archives of the context are unpacked and fetched ones not.
+    pub unpack: Option<bool>,
+}
+
+/// `<<NAME` and the lines up to `NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heredoc {
+    /// Its name, without quotes.
+    pub name: String,
+    /// The lines between, each with its line end; without their leading tabs where it was opened by `<<-`.
+    pub text: String,
+    /// Whether variables are expanded in it: not where its name was quoted.
+    pub expand: bool,
+    /// Where it is opened: the `<<NAME`.
+    pub span: Span,
 }
 
 /// Something docker accepts and people rarely mean.

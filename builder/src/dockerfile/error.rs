@@ -123,6 +123,14 @@ pub enum ParseErrorKind {
         /// The flag, without dashes.
         flag: String,
     },
+    /// A flag that is neither true nor false.
+    #[error("the flag `--{flag}` is true or false, not `{value}`")]
+    NotABoolean {
+        /// The flag, without dashes.
+        flag: String,
+        /// What was given.
+        value: String,
+    },
     /// An instruction without what it needs.
     #[error("{instruction} needs {needs}")]
     MissingArgument {

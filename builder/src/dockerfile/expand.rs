@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::{Command, Copy, Instruction, Pair, Word};
+use super::ast::{Add, Command, Copy, CopySource, Instruction, Pair, Run, Word};
 use super::error::{ParseError, ParseErrorKind};
 use super::shell_word::{Fault, Keep, ShellWord};
 
@@ -91,7 +91,8 @@ impl Instruction {
         let mut asked = Asked::default();
         let mut expand = |word: &Word| word.expand(escape, lookup, &mut asked);
         let command = match &self.command {
-            Command::Cmd(_) | Command::Entrypoint(_) | Command::Run(_) => self.command.clone(),
+            Command::Cmd(_) | Command::Entrypoint(_) => self.command.clone(),
+            Command::Run(run) => Command::Run(expand_run(run, expand)?),
             Command::Arg(declarations) => {
                 let mut declarations = declarations.clone();
                 for default in declarations
@@ -102,7 +103,16 @@ impl Instruction {
                 }
                 Command::Arg(declarations)
             }
-            Command::Copy(copy) => Command::Copy(expand_copy(copy, expand)?),
+            Command::Copy(copy) => {
+                let copy = expand_copy(copy, expand)?;
+                refuse_addresses(&copy)?;
+                Command::Copy(copy)
+            }
+            Command::Add(add) => Command::Add(Add {
+                copy: expand_copy(&add.copy, &mut expand)?,
+                checksum: expand_optional(&add.checksum, &mut expand)?,
+                ..add.clone()
+            }),
             Command::Env(pairs) => Command::Env(expand_pairs(pairs, expand)?),
             Command::Label(pairs) => Command::Label(expand_pairs(pairs, expand)?),
             Command::User(word) => Command::User(expand(word)?),
@@ -137,36 +147,60 @@ fn expand_pairs(
     pairs.iter().map(one).collect()
 }
 
+/// The command itself is for its shell to expand.
+fn expand_run(
+    run: &Run,
+    mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+) -> Result<Run, ParseError> {
+    Ok(Run {
+        network: expand_optional(&run.network, &mut expand)?,
+        security: expand_optional(&run.security, &mut expand)?,
+        ..run.clone()
+    })
+}
+
 fn expand_copy(
     copy: &Copy,
     mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
 ) -> Result<Copy, ParseError> {
-    let chown = copy.chown.as_ref().map(&mut expand).transpose()?;
-    let chmod = copy.chmod.as_ref().map(&mut expand).transpose()?;
-    let sources: Vec<Word> = copy
-        .sources
-        .iter()
-        .map(&mut expand)
-        .collect::<Result<_, _>>()?;
-    let remote = |source: &&Word| {
-        let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
-        schemes.iter().any(|scheme| source.text.starts_with(scheme))
-    };
-    if let Some(source) = sources.iter().find(remote) {
-        let kind = ParseErrorKind::CopyFromUrl {
-            url: source.text.clone(),
-        };
-        return Err(ParseError::new(kind, source.span)
-            .hint("put the file into the context, or fetch it in a RUN"));
-    }
+    let sources = copy.sources.iter().map(|source| match source {
+        CopySource::Path(word) => Ok(CopySource::Path(expand(word)?)),
+        CopySource::Heredoc(heredoc) => Ok(CopySource::Heredoc(heredoc.clone())),
+    });
     Ok(Copy {
-        from: copy.from.clone(),
-        // what expands to nothing says nothing
-        chown: chown.filter(|word| !word.text.is_empty()),
-        chmod: chmod.filter(|word| !word.text.is_empty()),
-        sources,
+        sources: sources.collect::<Result<_, _>>()?,
+        chown: expand_optional(&copy.chown, &mut expand)?,
+        chmod: expand_optional(&copy.chmod, &mut expand)?,
+        exclude: copy
+            .exclude
+            .iter()
+            .map(&mut expand)
+            .collect::<Result<_, _>>()?,
         destination: expand(&copy.destination)?,
+        ..copy.clone()
     })
+}
+
+/// What expands to nothing says nothing.
+fn expand_optional(
+    word: &Option<Word>,
+    expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+) -> Result<Option<Word>, ParseError> {
+    let word = word.as_ref().map(expand).transpose()?;
+    Ok(word.filter(|word| !word.text.is_empty()))
+}
+
+fn refuse_addresses(copy: &Copy) -> Result<(), ParseError> {
+    let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
+    let remote = |source: &&Word| schemes.iter().any(|scheme| source.text.starts_with(scheme));
+    let Some(source) = copy.paths().find(remote) else {
+        return Ok(());
+    };
+    let kind = ParseErrorKind::CopyFromUrl {
+        url: source.text.clone(),
+    };
+    Err(ParseError::new(kind, source.span)
+        .hint("put the file into the context, or fetch it in a RUN"))
 }
 
 impl Word {

@@ -4,30 +4,76 @@ use super::ast::Word;
 use super::error::{ParseError, ParseErrorKind};
 use super::words::Piece;
 
-/// The values of the flags that were given, by name. An empty value counts as none, as docker has it.
+/// The values of the flags that were given, by name.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
     values: Vec<(&'static str, Word)>,
 }
 
 impl Flags {
-    /// The values of these flags.
-    pub(super) fn take<const N: usize>(mut self, names: [&str; N]) -> [Option<Word>; N] {
-        names.map(|name| {
-            let at = self.values.iter().position(|(flag, _)| *flag == name)?;
-            let (_, value) = self.values.swap_remove(at);
-            (!value.text.is_empty()).then_some(value)
-        })
+    /// The value of a flag. An empty one counts as none, as docker has it.
+    pub(super) fn take(&mut self, name: &str) -> Option<Word> {
+        self.take_all(name)
+            .pop()
+            .filter(|value| !value.text.is_empty())
+    }
+
+    /// The values of a flag that may be given several times, in that order.
+    pub(super) fn take_all(&mut self, name: &str) -> Vec<Word> {
+        let taken = self.values.extract_if(.., |(flag, _)| *flag == name);
+        taken.map(|(_, value)| value).collect()
+    }
+
+    /// The value of a flag that is true or false, and true where nothing follows its name.
+    pub(super) fn take_bool(&mut self, name: &str) -> Result<Option<bool>, ParseError> {
+        let Some(value) = self.take_all(name).pop() else {
+            return Ok(None);
+        };
+        match value.text.to_ascii_lowercase().as_str() {
+            "" | "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => {
+                let flag = name.to_owned();
+                let Word { text, span } = value;
+                let kind = ParseErrorKind::NotABoolean { flag, value: text };
+                Err(ParseError::new(kind, span))
+            }
+        }
     }
 }
 
-/// The flags of an instruction that are built, and those that docker has besides.
-fn known(instruction: &str) -> (&'static [&'static str], &'static [&'static str]) {
+/// How a flag is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// `--flag=value`, once.
+    Value,
+    /// `--flag=value`, several times.
+    Values,
+    /// `--flag` or `--flag=true`, once.
+    Bool,
+    /// Not built.
+    Refused,
+}
+
+/// The flags that docker has for an instruction, and how each is given.
+fn known(instruction: &str) -> &'static [(&'static str, Form)] {
     match instruction {
-        "COPY" => (&["from", "chown", "chmod"], &["link", "parents", "exclude"]),
-        "FROM" => (&[], &["platform"]),
-        "RUN" => (&[], &["mount", "network", "security", "device"]),
-        _ => (&[], &[]),
+        "COPY" => &[
+            ("from", Form::Value),
+            ("chown", Form::Value),
+            ("chmod", Form::Value),
+            ("link", Form::Refused),
+            ("parents", Form::Refused),
+            ("exclude", Form::Refused),
+        ],
+        "FROM" => &[("platform", Form::Refused)],
+        "RUN" => &[
+            ("mount", Form::Refused),
+            ("network", Form::Refused),
+            ("security", Form::Refused),
+            ("device", Form::Refused),
+        ],
+        _ => &[],
     }
 }
 
@@ -38,7 +84,7 @@ pub(super) fn check(
     place: impl Fn(Piece) -> Word,
     rest: &str,
 ) -> Result<Flags, ParseError> {
-    let (built, refused) = known(instruction);
+    let known = known(instruction);
     let mut flags = Flags::default();
     for piece in pieces {
         let error = |kind| ParseError::new(kind, place(piece.clone()).span);
@@ -48,30 +94,36 @@ pub(super) fn check(
             None => (text, None),
         };
         let flag = name.to_owned();
-        if refused.contains(&name) {
-            return Err(error(ParseErrorKind::NotSupported {
-                what: format!("the flag `--{flag}` of {instruction}"),
-            }));
-        }
-        let Some(name) = built.iter().find(|known| **known == name) else {
-            let nearest = image_format::nearest::nearest(name, built.iter().chain(refused));
+        let Some((name, form)) = known.iter().find(|(known, _)| *known == name) else {
+            let nearest = image_format::nearest::nearest(name, known.iter().map(|(name, _)| name));
             let error = error(ParseErrorKind::UnknownFlag { instruction, flag });
+            let built = known.iter().filter(|(_, form)| *form != Form::Refused);
+            let built: Vec<&str> = built.map(|(name, _)| *name).collect();
             return Err(match nearest {
                 Some(nearest) => error.hint(format!("did you mean `--{nearest}`?")),
                 None if built.is_empty() => error,
                 None => error.hint(format!("there are --{}", built.join(", --"))),
             });
         };
-        if flags.values.iter().any(|(given, _)| given == name) {
+        if *form == Form::Refused {
+            return Err(error(ParseErrorKind::NotSupported {
+                what: format!("the flag `--{flag}` of {instruction}"),
+            }));
+        }
+        if *form != Form::Values && flags.values.iter().any(|(given, _)| given == name) {
             return Err(error(ParseErrorKind::FlagTwice { flag }));
         }
+        let value = match value {
+            None if *form == Form::Bool => Some("true"),
+            value => value,
+        };
         let Some(value) = value else {
             let value = rest.split_whitespace().next().unwrap_or("VALUE");
             return Err(error(ParseErrorKind::FlagWithoutValue { flag })
                 .hint(format!("write `--{name}={value}`")));
         };
         // quotes and escapes in it make the place of the value a guess, so then it is the flag's
-        let exact = piece.text.len() == piece.range.len();
+        let exact = piece.text.len() == piece.range.len() && text.ends_with(value);
         let start = if exact {
             piece.range.end - value.len()
         } else {

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::ast::{
-    ArgDeclaration, Command, CommandLine, Copy, Instruction, Pair, Run, Warning, WarningKind, Word,
+    ArgDeclaration, Command, CommandLine, Copy, CopySource, Instruction, Pair, Run, Warning,
+    WarningKind, Word,
 };
 use super::error::{ParseError, ParseErrorKind};
 use super::flags::{self, Flags};
@@ -110,11 +111,11 @@ impl<'a> Statement<'a> {
         name: &'static str,
         warnings: &mut Vec<Warning>,
     ) -> Result<Instruction, ParseError> {
-        let flags = self.flags(name)?;
+        let mut flags = self.flags(name)?;
         let command = match name {
             "ARG" => Command::Arg(self.declarations()?),
             "CMD" => Command::Cmd(self.command_line(warnings)?),
-            "COPY" => Command::Copy(self.copy(flags)?),
+            "COPY" => Command::Copy(self.copy(&mut flags)?),
             "ENTRYPOINT" => Command::Entrypoint(self.command_line(warnings)?),
             "ENV" => Command::Env(self.pairs(name)?),
             "EXPOSE" => Command::Expose(self.at_least_one(name, "a port")?),
@@ -124,7 +125,13 @@ impl<'a> Statement<'a> {
                 if let CommandLine::Shell(_) = command {
                     self.refuse_heredocs("RUN")?;
                 }
-                Command::Run(Run { command })
+                Command::Run(Run {
+                    command,
+                    heredocs: Vec::new(),
+                    mounts: flags.take_all("mount"),
+                    network: flags.take("network"),
+                    security: flags.take("security"),
+                })
             }
             "USER" => Command::User(self.rest_as_word(name, "a user")?),
             _ => Command::Workdir(self.rest_as_word(name, "a directory")?),
@@ -294,7 +301,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    fn copy(&self, flags: Flags) -> Result<Copy, ParseError> {
+    fn copy(&self, flags: &mut Flags) -> Result<Copy, ParseError> {
         let json = self.json()?;
         if json.is_none() {
             self.refuse_heredocs("COPY")?;
@@ -306,7 +313,7 @@ impl<'a> Statement<'a> {
         let Some(destination) = words.pop().filter(|_| !words.is_empty()) else {
             return Err(self.missing("COPY", "a source and a destination"));
         };
-        let [from, chown, chmod] = flags.take(["from", "chown", "chmod"]);
+        let from = flags.take("from");
         if let Some(from) = &from {
             let plain = from.expand(self.escape, &|_| None, &mut Default::default());
             if !plain.is_ok_and(|plain| plain.text == from.text) {
@@ -316,9 +323,13 @@ impl<'a> Statement<'a> {
         }
         Ok(Copy {
             from,
-            chown,
-            chmod,
-            sources: words,
+            chown: flags.take("chown"),
+            chmod: flags.take("chmod"),
+            link: flags.take_bool("link")?.unwrap_or(false),
+            parents: flags.take_bool("parents")?.unwrap_or(false),
+            exclude: flags.take_all("exclude"),
+            closure: flags.take_bool("closure")?.unwrap_or(false),
+            sources: words.into_iter().map(CopySource::Path).collect(),
             destination,
         })
     }

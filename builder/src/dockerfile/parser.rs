@@ -104,7 +104,7 @@ fn supported(statement: &Statement<'_>) -> Result<&'static str, ParseError> {
 
 fn stage(statement: &Statement<'_>) -> Result<Stage, ParseError> {
     let whole = statement.whole_span();
-    statement.flags("FROM")?;
+    let mut flags = statement.flags("FROM")?;
     let mut words = statement.blank_separated().into_iter();
     let Some(base) = words.next() else {
         let kind = ParseErrorKind::MissingArgument {
@@ -128,6 +128,7 @@ fn stage(statement: &Statement<'_>) -> Result<Stage, ParseError> {
         }
     };
     Ok(Stage {
+        platform: flags.take("platform"),
         base,
         name,
         span: whole,

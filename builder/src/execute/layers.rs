@@ -98,7 +98,7 @@ impl Build<'_> {
         let created_by = copy_created_by(copy);
         let base = state.stack();
         let wanted = CopyStep {
-            sources: copy.sources.clone(),
+            sources: copy.paths().cloned().collect(),
             destination: copy.destination.clone(),
             workdir: state.workdir(),
             from,
@@ -286,7 +286,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     };
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
-    words.extend(copy.sources.iter().map(|word| word.text.clone()));
+    words.extend(copy.paths().map(|word| word.text.clone()));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

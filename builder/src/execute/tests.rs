@@ -1,6 +1,5 @@
 mod corpus;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -14,10 +13,10 @@ use image_format::layout::{Layer, Store, write_image};
 use image_format::snapshot::{Committed, LayerSource, Prepared, RootMount, SnapshotError};
 
 use super::*;
-use crate::cancel::Cancel;
 use crate::executor::fake::FakeExecutor;
 use crate::progress::Outcome;
-use crate::request::{DockerfileText, RunNetwork};
+use crate::remote::Offline;
+use crate::request::DockerfileText;
 use crate::step::RunError;
 
 /// Layers that are lists of files; what lies below is not shown.
@@ -131,22 +130,9 @@ impl Bench {
                 ensured: AtomicUsize::new(0),
             },
             request: BuildRequest {
-                store,
-                context,
-                dockerfile: DockerfileText {
-                    name: "Dockerfile".to_owned(),
-                    path: None,
-                    text: dockerfile.to_owned(),
-                },
-                build_args: BTreeMap::new(),
-                target: None,
-                no_cache: false,
-                network: RunNetwork::Host,
-                epoch: None,
-                platform: Platform::host(),
                 tags: vec!["out".parse().unwrap()],
                 jobs: NonZeroUsize::new(4).unwrap(),
-                cancel: Cancel::new(),
+                ..BuildRequest::new(store, context, DockerfileText::new(dockerfile))
             },
             executor: FakeExecutor::default(),
             heard: Heard::default(),
@@ -160,6 +146,7 @@ impl Bench {
                 snapshotter: &self.snapshotter,
                 executor: &self.executor,
                 progress: &self.heard,
+                remote: &Offline,
             },
         )
     }

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
-use builder::cancel::Cancel;
 use builder::executor::SandboxExecutor;
 use builder::progress::{Event, Outcome, Progress};
+use builder::remote::Offline;
 use builder::request::{DockerfileText, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built, build};
 use image_format::config::ImageConfig;
@@ -55,22 +55,10 @@ impl Bench {
             snapshotter: detect(&store, None).unwrap(),
             heard: Heard::default(),
             request: BuildRequest {
-                store,
-                context,
-                dockerfile: DockerfileText {
-                    name: "Dockerfile".to_owned(),
-                    path: None,
-                    text: dockerfile.to_owned(),
-                },
-                build_args: BTreeMap::new(),
-                target: None,
-                no_cache: false,
                 network: RunNetwork::None,
-                epoch: None,
-                platform: Platform::host(),
                 tags: vec!["out".parse().unwrap()],
                 jobs: NonZeroUsize::new(2).unwrap(),
-                cancel: Cancel::new(),
+                ..BuildRequest::new(store, context, DockerfileText::new(dockerfile))
             },
             _dir: dir,
         }
@@ -81,6 +69,7 @@ impl Bench {
             snapshotter: &*self.snapshotter,
             executor: &SandboxExecutor,
             progress: &self.heard,
+            remote: &Offline,
         };
         build(&self.request, backend)
     }

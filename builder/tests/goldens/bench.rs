@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use builder::cancel::Cancel;
 use builder::executor::SandboxExecutor;
 use builder::progress::Silent;
+use builder::remote::Offline;
 use builder::request::{DockerfileText, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest};
 use image_format::archive::{Source, load};
@@ -73,29 +73,24 @@ impl Bench {
         context: &Path,
         dockerfile: &Path,
     ) -> Result<Image, BuildError> {
+        let text = DockerfileText {
+            name: "Dockerfile".to_owned(),
+            path: Some(dockerfile.to_owned()),
+            text: case.text().to_owned(),
+        };
         let request = BuildRequest {
-            store: self.store.clone(),
-            context: context.to_owned(),
-            dockerfile: DockerfileText {
-                name: "Dockerfile".to_owned(),
-                path: Some(dockerfile.to_owned()),
-                text: case.text().to_owned(),
-            },
             build_args: case.build_args(),
             target: case.target(),
-            no_cache: false,
             network: RunNetwork::None,
-            epoch: None,
-            platform: Platform::host(),
-            tags: Vec::new(),
             jobs: NonZeroUsize::new(2).unwrap(),
-            cancel: Cancel::new(),
+            ..BuildRequest::new(self.store.clone(), context.to_owned(), text)
         };
         let built = if case.runs() {
             let backend = Backend {
                 snapshotter: &*detect(&self.store, None).unwrap(),
                 executor: &SandboxExecutor,
                 progress: &Silent,
+                remote: &Offline,
             };
             builder::build(&request, backend)?
         } else {
@@ -103,6 +98,7 @@ impl Bench {
                 snapshotter: &Nobody,
                 executor: &Nobody,
                 progress: &Silent,
+                remote: &Offline,
             };
             builder::build(&request, backend)?
         };

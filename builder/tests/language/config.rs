@@ -139,7 +139,7 @@ impl Config {
                     self.cmd.clear();
                 }
             }
-            Command::Arg(_) | Command::Copy(_) | Command::Run(_) => {}
+            Command::Add(_) | Command::Arg(_) | Command::Copy(_) | Command::Run(_) => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use builder::dockerfile::ast::{Command, CommandLine, Instruction, Word};
+use builder::dockerfile::ast::{Add, Command, CommandLine, Instruction, Word};
 use builder::dockerfile::expand::{Asked, ExpandError, MAX_EXPANDED_BYTES};
 use builder::dockerfile::{
     Dockerfile, MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_STAGES, ParseError, ParseErrorKind, Span, parse,
@@ -34,10 +34,10 @@ fn words(instruction: &Instruction) -> impl Iterator<Item = &Word> {
             .collect(),
         Command::Cmd(line) | Command::Entrypoint(line) => of_line(line),
         Command::Run(run) => of_line(&run.command),
-        Command::Copy(copy) => {
+        Command::Copy(copy) | Command::Add(Add { copy, .. }) => {
             let flags = copy.from.iter().chain(&copy.chown).chain(&copy.chmod);
             flags
-                .chain(&copy.sources)
+                .chain(copy.paths())
                 .chain([&copy.destination])
                 .collect()
         }

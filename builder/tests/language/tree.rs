@@ -1,5 +1,6 @@
 //! A Dockerfile as the S-expressions that docker's parser writes, without what it cannot know of.
 
+use builder::dockerfile::ast::Add;
 use builder::dockerfile::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 
 /// One line an instruction.
@@ -38,7 +39,7 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
             .collect(),
         Command::Cmd(line) | Command::Entrypoint(line) => command_line(line),
         Command::Run(run) => command_line(&run.command),
-        Command::Copy(copy) => {
+        Command::Copy(copy) | Command::Add(Add { copy, .. }) => {
             let all = [
                 ("from", &copy.from),
                 ("chown", &copy.chown),
@@ -53,7 +54,7 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
                 .collect();
             given.sort();
             flags = given.into_iter().map(|(_, flag)| flag).collect();
-            let mut words: Vec<String> = texts(&copy.sources);
+            let mut words: Vec<String> = copy.paths().map(|word| word.text.clone()).collect();
             words.push(copy.destination.text.clone());
             words
         }

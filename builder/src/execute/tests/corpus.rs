@@ -7,6 +7,7 @@ use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
 use serde_json::{Value, json};
 
+use crate::dockerfile::ast::Add;
 use crate::dockerfile::{Command, ParseErrorKind, parse};
 use crate::execute::layers::copy_created_by;
 use crate::plan::{BuildPlan, Globals, Source};
@@ -62,7 +63,7 @@ fn follow(
                     PlannedRun::new(state, run, &plan.globals, DEFAULT_EPOCH, RunNetwork::Host)
                         .created_by(state)
                 }
-                Command::Copy(copy) => copy_created_by(copy),
+                Command::Copy(copy) | Command::Add(Add { copy, .. }) => copy_created_by(copy),
                 Command::Workdir(dir) => {
                     let dir = config::join(state.workdir(), &dir.text);
                     config::workdir(state, dir)

@@ -1,0 +1,111 @@
+//! What lies on other machines: files and repositories that `ADD` and contexts name by their address.
+
+use std::path::PathBuf;
+
+use image_format::digest::Digest;
+
+use crate::cancel::Cancel;
+
+/// A file that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// Where it lies, in the store; it stays as it is while the build runs.
+    pub path: PathBuf,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The name that the server gives it, else the last one of the address; empty where there is
+    /// none. It has no slash.
+    pub name: String,
+    /// When the server says that it was changed, in seconds since 1970.
+    pub modified: Option<i64>,
+}
+
+/// A git repository, or a directory in it, at one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSource {
+    /// Where it is.
+    pub url: String,
+    /// The branch, tag or commit; its `HEAD` where absent.
+    pub reference: Option<String>,
+    /// The directory in it that is wanted, relative.
+    pub directory: Option<String>,
+    /// Whether `.git` comes along.
+    pub keep_git_dir: bool,
+}
+
+/// A repository that was checked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    /// The wanted directory, in the store; it stays as it is while the build runs.
+    pub path: PathBuf,
+    /// The commit, in hexadecimal digits.
+    pub commit: String,
+}
+
+/// Why something could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The build was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Nothing is fetched here.
+    #[error("cannot fetch {url}: this build has no way to other machines")]
+    NoWay {
+        /// The address.
+        url: String,
+    },
+    /// It could not be fetched.
+    #[error("cannot fetch {url}")]
+    Fetch {
+        /// The address, without a password.
+        url: String,
+        /// What to do, where something is known.
+        hint: Option<String>,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Fetches from other machines. The builder itself speaks no protocol.
+pub trait Remote: Send + Sync {
+    /// Fetches a file over HTTP; what was fetched before and has not changed is not fetched again.
+    /// `progress` gets the bytes so far, and all of them where that is known (else 0).
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn http(
+        &self,
+        url: &str,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &Cancel,
+    ) -> Result<Download, RemoteError>;
+
+    /// Checks out a repository.
+    ///
+    /// # Errors
+    /// When it cannot be had, or has no such reference or directory.
+    fn git(&self, source: &GitSource, cancel: &Cancel) -> Result<Checkout, RemoteError>;
+}
+
+/// Fetches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offline;
+
+impl Remote for Offline {
+    fn http(
+        &self,
+        url: &str,
+        _: &mut dyn FnMut(u64, u64),
+        _: &Cancel,
+    ) -> Result<Download, RemoteError> {
+        let url = url.to_owned();
+        Err(RemoteError::NoWay { url })
+    }
+
+    fn git(&self, source: &GitSource, _: &Cancel) -> Result<Checkout, RemoteError> {
+        let url = source.url.clone();
+        Err(RemoteError::NoWay { url })
+    }
+}
