@@ -20,6 +20,7 @@ use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Globals, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
@@ -92,6 +93,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         platform: name_of(&request.platform),
         cancel: request.cancel.child(),
         book: Book::open(request),
+        secrets: Search::new(&request.secrets),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -102,7 +104,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created)
+    commit(request, target, &build.created, &build.secrets)
 }
 
 /// The newest time of a file, in seconds since 1970, and the same as the config writes it.
@@ -178,6 +180,14 @@ fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress
                 },
             )
         };
+    for id in Search::too_short(&request.secrets) {
+        progress.event(Event::Warning {
+            message: &format!(
+                "the value of the secret {id:?} is too short to be searched for in what is built"
+            ),
+            span: None,
+        });
+    }
     for name in request.build_args.keys() {
         if !PlannedRun::is_predefined(name) && !declared(name) {
             progress.event(Event::Warning {

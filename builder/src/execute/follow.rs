@@ -10,6 +10,7 @@ use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::BuildRequest;
@@ -33,6 +34,8 @@ pub(super) struct Build<'a> {
     /// Ends this build alone.
     pub(super) cancel: Cancel,
     pub(super) book: Book,
+    /// What no layer may hold.
+    pub(super) secrets: Search<'a>,
 }
 
 impl Build<'_> {
