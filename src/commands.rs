@@ -1,6 +1,7 @@
 //! One file a command: its flags and what it does.
 
 pub mod build;
+pub mod check;
 pub mod history;
 pub mod images;
 pub mod import;

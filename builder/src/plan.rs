@@ -330,12 +330,7 @@ fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSou
 
 /// Of two stages with one name the later is meant.
 fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
-    stages.iter().rposition(|stage| {
-        stage
-            .name
-            .as_ref()
-            .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
-    })
+    stages.iter().rposition(|stage| stage.is_named(name))
 }
 
 fn is_exact(stage: &Stage, name: &str) -> bool {

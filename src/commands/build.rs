@@ -1,6 +1,6 @@
 //! `mkimg build`.
 
-mod input;
+pub(super) mod input;
 mod nowhere;
 mod on_demand;
 
@@ -10,14 +10,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use builder::cancel::Cancel;
+use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
 use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
+use image_format::descriptor::Platform;
 use image_format::reference::Reference;
 use runner::userns::{self, Rung, UsernsError};
 
+use super::check;
 use crate::cli::Globals;
 use crate::environment::source_date_epoch;
 use crate::error::{BuildFailure, Error};
@@ -51,6 +54,9 @@ pub struct BuildArgs {
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
+    /// Check the Dockerfile, as `mkimg check` does, and build nothing
+    #[arg(long)]
+    check: bool,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     progress: Mode,
@@ -80,6 +86,17 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let epoch = source_date_epoch()?;
     input::check_context(&args.context)?;
     let dockerfile = input::dockerfile(&args.context, args.file.as_deref())?;
+    if args.check {
+        let request = CheckRequest {
+            store: globals.existing_store(),
+            context: Some(args.context.clone()),
+            dockerfile,
+            build_args,
+            target: args.target.clone(),
+            platform: Platform::host(),
+        };
+        return check::report(&request, check::Format::Text);
+    }
     let display = Display::new(match args.quiet {
         true => Mode::Quiet,
         false => args.progress,

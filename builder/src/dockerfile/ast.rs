@@ -15,8 +15,40 @@ pub struct Dockerfile {
     pub global_args: Vec<Instruction>,
     /// The stages, at least one, in the order of the file.
     pub stages: Vec<Stage>,
-    /// What docker accepts and people rarely mean.
-    pub warnings: Vec<Warning>,
+    /// What `# check` says.
+    pub checks: Checks,
+    /// The comments before instructions, in the order of the file.
+    pub comments: Vec<Comment>,
+    /// The instructions that were continued over a line on which nothing stands, in that order.
+    pub gaps: Vec<Gap>,
+}
+
+/// What `# check` says to a linter; it changes nothing that is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// The rules that are left out.
+    pub skip: Rules,
+    /// The rules on trial that are looked at too.
+    pub experimental: Rules,
+    /// Whether a violation is an error.
+    pub error: bool,
+    /// Where it is written, if it is.
+    pub span: Option<Span>,
+}
+
+/// Rules of a linter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules::Named(Vec::new())
+    }
 }
 
 /// A `FROM` and what follows it up to the next one.
@@ -34,6 +66,49 @@ pub struct Stage {
     pub keyword: Span,
     /// The instructions after `FROM`.
     pub instructions: Vec<Instruction>,
+}
+
+impl Dockerfile {
+    /// The comments right before the instruction that begins at this byte.
+    #[must_use]
+    pub fn comments_before(&self, instruction: usize) -> &[Comment] {
+        let from = self
+            .comments
+            .partition_point(|one| one.before < instruction);
+        let rest = &self.comments[from..];
+        &rest[..rest.partition_point(|one| one.before == instruction)]
+    }
+}
+
+impl Stage {
+    /// Whether `COPY --from=name` means this stage: in any case.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let own = self.name.as_ref();
+        own.is_some_and(|own| own.text.eq_ignore_ascii_case(name))
+    }
+
+    /// Where the word `AS` stands, as it is written.
+    #[must_use]
+    pub fn as_keyword(&self, source: &Source) -> Option<Span> {
+        let (from, to) = (self.base.span.end, self.name.as_ref()?.span.start);
+        let between = source.text().get(from..to)?.trim_end();
+        let start = from + between.len().checked_sub(2)?;
+        Some(source.span(start, from + between.len()))
+    }
+}
+
+impl Comment {
+    /// What it says to a linter about the instruction that it stands before.
+    #[must_use]
+    pub fn check(&self) -> Option<Word> {
+        let (name, value) = self.text.split_once('=')?;
+        let is = name.trim_end().eq_ignore_ascii_case("check");
+        is.then(|| Word {
+            text: value.trim_start().to_owned(),
+            span: self.span,
+        })
+    }
 }
 
 /// One instruction.
@@ -230,22 +305,22 @@ pub struct Heredoc {
     pub span: Span,
 }
 
-/// Something docker accepts and people rarely mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// What is odd.
-    pub kind: WarningKind,
+/// A comment among those right before an instruction; a `#` alone ends those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// What it says, without the `#` and the blanks around.
+    pub text: String,
+    /// The first byte of the instruction that it stands before.
+    pub before: usize,
     /// Where.
     pub span: Span,
 }
 
-/// What is odd about a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WarningKind {
-    /// Docker joins such lines, and says it will stop doing so.
-    #[error("empty line inside a continued instruction")]
-    EmptyContinuation,
-    /// `CMD ["a" "b"]`: run by a shell, brackets and all.
-    #[error("this looks like a JSON array but is not one, so a shell gets it as it is")]
-    NotQuiteJson,
+/// A line on which nothing stands, in the middle of an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first such line of the instruction.
+    pub span: Span,
+    /// The instruction's last line, from 1: the place that docker names.
+    pub last_line: usize,
 }

@@ -181,4 +181,10 @@ pub enum ParseErrorKind {
     /// A port of `EXPOSE`.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// `# check` with something that is no option.
+    #[error("`{option}` is no option of `check`")]
+    BadCheck {
+        /// The option.
+        option: String,
+    },
 }

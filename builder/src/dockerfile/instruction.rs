@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::ast::{
-    ArgDeclaration, Command, CommandLine, Copy, CopySource, Instruction, Pair, Run, Warning,
-    WarningKind, Word,
+    ArgDeclaration, Command, CommandLine, Copy, CopySource, Instruction, Pair, Run, Word,
 };
 use super::error::{ParseError, ParseErrorKind};
 use super::flags::{self, Flags};
@@ -106,22 +105,18 @@ impl<'a> Statement<'a> {
     }
 
     /// What the instruction says. `name` is one of [`SUPPORTED`], but not `FROM`.
-    pub(super) fn instruction(
-        &self,
-        name: &'static str,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Instruction, ParseError> {
+    pub(super) fn instruction(&self, name: &'static str) -> Result<Instruction, ParseError> {
         let mut flags = self.flags(name)?;
         let command = match name {
             "ARG" => Command::Arg(self.declarations()?),
-            "CMD" => Command::Cmd(self.command_line(warnings)?),
+            "CMD" => Command::Cmd(self.command_line()?),
             "COPY" => Command::Copy(self.copy(&mut flags)?),
-            "ENTRYPOINT" => Command::Entrypoint(self.command_line(warnings)?),
+            "ENTRYPOINT" => Command::Entrypoint(self.command_line()?),
             "ENV" => Command::Env(self.pairs(name)?),
             "EXPOSE" => Command::Expose(self.at_least_one(name, "a port")?),
             "LABEL" => Command::Label(self.pairs(name)?),
             "RUN" => {
-                let command = self.command_line(warnings)?;
+                let command = self.command_line()?;
                 if let CommandLine::Shell(_) = command {
                     self.refuse_heredocs("RUN")?;
                 }
@@ -265,18 +260,11 @@ impl<'a> Statement<'a> {
         Some((self.word(name), Some(self.word(value))))
     }
 
-    fn command_line(&self, warnings: &mut Vec<Warning>) -> Result<CommandLine, ParseError> {
-        if let Some(words) = self.json()? {
-            return Ok(CommandLine::Exec(words));
-        }
-        let word = self.written(self.rest.clone());
-        if words::is_nearly_json(&word.text) {
-            warnings.push(Warning {
-                kind: WarningKind::NotQuiteJson,
-                span: word.span,
-            });
-        }
-        Ok(CommandLine::Shell(word))
+    fn command_line(&self) -> Result<CommandLine, ParseError> {
+        Ok(match self.json()? {
+            Some(words) => CommandLine::Exec(words),
+            None => CommandLine::Shell(self.written(self.rest.clone())),
+        })
     }
 
     /// The words of the JSON form; nothing where it is another form.

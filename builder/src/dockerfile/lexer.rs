@@ -1,6 +1,7 @@
 //! From the text to logical lines: directives, comments and continuations.
 
-use super::ast::{Warning, WarningKind};
+use super::ast::{Checks, Comment, Gap, Word};
+use super::check::checks;
 use super::error::{ParseError, ParseErrorKind};
 use super::span::{Source, Span};
 use super::{MAX_FILE_BYTES, MAX_LINE_BYTES};
@@ -12,8 +13,6 @@ pub(super) struct Line {
     pub text: String,
     /// Offset in `text` and offset in the source of each piece.
     pieces: Vec<(usize, usize)>,
-    /// Lines of the source that a continuation skipped because nothing stood on them.
-    pub empty: Option<Span>,
 }
 
 impl Line {
@@ -39,14 +38,18 @@ impl Line {
 }
 
 /// The text cut into logical lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lexed {
     /// The escape character.
     pub escape: char,
     /// The lines that hold instructions.
     pub lines: Vec<Line>,
-    /// What docker warns of.
-    pub warnings: Vec<Warning>,
+    /// What `# check` says.
+    pub checks: Checks,
+    /// The comments before instructions.
+    pub comments: Vec<Comment>,
+    /// The lines on which nothing stands in the middle of instructions.
+    pub gaps: Vec<Gap>,
 }
 
 /// Cuts the text into logical lines.
@@ -68,15 +71,22 @@ pub(super) fn lex(source: &Source) -> Result<Lexed, ParseError> {
         ));
     }
     let mut lines = physical(source)?.into_iter().peekable();
-    let escape = directives(source, &mut lines)?;
+    let (escape, checks) = directives(source, &mut lines)?;
     let mut lexed = Lexed {
         escape,
         lines: Vec::new(),
-        warnings: Vec::new(),
+        checks,
+        comments: Vec::new(),
+        gaps: Vec::new(),
     };
+    let mut comments = Vec::new();
     while let Some((start, line)) = lines.next() {
         let trimmed = line.trim_start();
         if trimmed.starts_with('#') {
+            match comment(source, start, line) {
+                Some(comment) => comments.push(comment),
+                None => comments.clear(),
+            }
             continue;
         }
         let start = start + (line.len() - trimmed.len());
@@ -87,19 +97,25 @@ pub(super) fn lex(source: &Source) -> Result<Lexed, ParseError> {
         let mut joined = Line {
             text: first.to_owned(),
             pieces: vec![(0, start)],
-            empty: None,
         };
+        lexed
+            .comments
+            .extend(comments.drain(..).map(|comment| Comment {
+                before: start,
+                ..comment
+            }));
+        let mut gap: Option<Span> = None;
+        let mut last = start;
         while continued {
             let Some((start, line)) = lines.next() else {
                 break;
             };
+            last = start;
             if line.trim_start().starts_with('#') {
                 continue;
             }
             if line.trim_start().is_empty() {
-                joined
-                    .empty
-                    .get_or_insert(source.span(start, start + line.len()));
+                gap.get_or_insert(source.span(start, start + line.len()));
                 continue;
             }
             let (piece, more) = without_continuation(line, escape);
@@ -107,12 +123,10 @@ pub(super) fn lex(source: &Source) -> Result<Lexed, ParseError> {
             joined.text.push_str(piece);
             continued = more;
         }
-        if let Some(span) = joined.empty {
-            lexed.warnings.push(Warning {
-                kind: WarningKind::EmptyContinuation,
-                span,
-            });
-        }
+        lexed.gaps.extend(gap.map(|span| Gap {
+            span,
+            last_line: source.span(last, last).line,
+        }));
         lexed.lines.push(joined);
     }
     Ok(lexed)
@@ -146,6 +160,20 @@ fn physical(source: &Source) -> Result<Vec<(usize, &str)>, ParseError> {
     Ok(lines)
 }
 
+/// A comment, still without its instruction; none of a `#` alone. As docker has it, one that is indented keeps
+/// its `#`, and so is neither a description nor an option.
+fn comment(source: &Source, start: usize, line: &str) -> Option<Comment> {
+    let mut letters = line.chars();
+    letters.next();
+    let text = letters.as_str().trim();
+    let comment = Comment {
+        text: text.to_owned(),
+        before: 0,
+        span: source.span(start, start + line.trim_end().len()),
+    };
+    (!text.is_empty()).then_some(comment)
+}
+
 /// Cuts off the escape character at the end of a line; whether there was one. Two of them are none.
 fn without_continuation(line: &str, escape: char) -> (&str, bool) {
     let Some(before) = line.trim_end_matches([' ', '\t']).strip_suffix(escape) else {
@@ -161,8 +189,9 @@ fn without_continuation(line: &str, escape: char) -> (&str, bool) {
 fn directives<'a>(
     source: &Source,
     lines: &mut std::iter::Peekable<impl Iterator<Item = (usize, &'a str)>>,
-) -> Result<char, ParseError> {
+) -> Result<(char, Checks), ParseError> {
     let mut escape = '\\';
+    let mut said = Checks::default();
     let mut seen: Vec<String> = Vec::new();
     // docker looks past it for the syntax, but not for the escape character
     let shebang = lines.next_if(|(_, line)| line.starts_with("#!")).is_some();
@@ -183,14 +212,17 @@ fn directives<'a>(
             }
             "escape" if !shebang => escape = escape_character(value, span)?,
             "syntax" => known_syntax(value, span)?,
-            // it chooses among a linter's rules, and changes nothing that is built
-            "escape" | "check" => {}
+            "check" => {
+                let text = value.to_owned();
+                said = checks(&Word { text, span })?;
+            }
+            "escape" => {}
             _ => break,
         }
         seen.push(name);
         lines.next();
     }
-    Ok(escape)
+    Ok((escape, said))
 }
 
 /// `# name = value`
@@ -258,7 +290,7 @@ mod tests {
     #[test]
     fn directives_end_at_the_first_other_line() {
         assert_eq!(texts("# hi\n# escape=`\nRUN a`\n"), ["RUN a`"]);
-        assert_eq!(texts("# check=x\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
+        assert_eq!(texts("# check=skip=all\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
         assert_eq!(texts("# some=x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
         assert_eq!(texts("#!/bin/x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
         for bad in [

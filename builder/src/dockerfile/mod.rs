@@ -4,6 +4,7 @@
 //! recognised and refused by name; nothing is skipped.
 
 pub mod ast;
+pub mod check;
 pub mod error;
 pub mod expand;
 mod flags;
@@ -20,7 +21,7 @@ mod words;
 pub use ast::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 pub use error::{ParseError, ParseErrorKind};
 pub use ownership::OwnershipError;
-pub use parser::parse;
+pub use parser::{parse, parse_as_far};
 pub use span::{Position, Source, Span};
 
 /// Largest Dockerfile in bytes.

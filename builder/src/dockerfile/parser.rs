@@ -1,6 +1,6 @@
 //! From lines to stages.
 
-use super::ast::{Dockerfile, Instruction, Stage, Warning, Word};
+use super::ast::{Dockerfile, Instruction, Stage, Word};
 use super::error::{ParseError, ParseErrorKind};
 use super::instruction::{REFUSED, SUPPORTED, Statement};
 use super::span::Source;
@@ -11,41 +11,57 @@ use super::{MAX_STAGES, lexer};
 /// # Errors
 /// When docker would refuse the text, and when it uses what mkimg does not build.
 pub fn parse(text: &str) -> Result<Dockerfile, ParseError> {
+    match parse_as_far(text) {
+        (dockerfile, None) => Ok(dockerfile),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Parses a Dockerfile up to its first mistake: what stands above it can be checked all the same.
+pub fn parse_as_far(text: &str) -> (Dockerfile, Option<ParseError>) {
     let source = Source::new(text);
-    let lexed = lexer::lex(&source)?;
-    let mut parser = Parser {
-        warnings: lexed.warnings,
-        ..Parser::default()
+    let mut parser = Parser::default();
+    let (lexed, error) = match lexer::lex(&source) {
+        Ok(lexed) => {
+            let error = parser.read(&source, &lexed).err();
+            (lexed, error)
+        }
+        Err(error) => (lexer::Lexed::default(), Some(error)),
     };
-    for line in &lexed.lines {
-        parser.statement(&Statement::new(&source, line, lexed.escape))?;
-    }
-    if parser.stages.is_empty() {
-        let (kind, span) = match parser.global_args.first() {
-            Some(first) => (ParseErrorKind::NoFrom, first.span),
-            None => (ParseErrorKind::NoInstructions, source.span(0, 0)),
-        };
-        return Err(ParseError::new(kind, span)
-            .hint("begin with FROM and the image to build on, or FROM scratch"));
-    }
-    parser.warnings.sort_by_key(|warning| warning.span);
-    Ok(Dockerfile {
+    let dockerfile = Dockerfile {
         source,
         escape: lexed.escape,
         global_args: parser.global_args,
         stages: parser.stages,
-        warnings: parser.warnings,
-    })
+        checks: lexed.checks,
+        comments: lexed.comments,
+        gaps: lexed.gaps,
+    };
+    (dockerfile, error)
 }
 
 #[derive(Default)]
 struct Parser {
     global_args: Vec<Instruction>,
     stages: Vec<Stage>,
-    warnings: Vec<Warning>,
 }
 
 impl Parser {
+    fn read(&mut self, source: &Source, lexed: &lexer::Lexed) -> Result<(), ParseError> {
+        for line in &lexed.lines {
+            self.statement(&Statement::new(source, line, lexed.escape))?;
+        }
+        if !self.stages.is_empty() {
+            return Ok(());
+        }
+        let (kind, span) = match self.global_args.first() {
+            Some(first) => (ParseErrorKind::NoFrom, first.span),
+            None => (ParseErrorKind::NoInstructions, source.span(0, 0)),
+        };
+        Err(ParseError::new(kind, span)
+            .hint("begin with FROM and the image to build on, or FROM scratch"))
+    }
+
     fn statement(&mut self, statement: &Statement<'_>) -> Result<(), ParseError> {
         let name = supported(statement)?;
         if name == "FROM" {
@@ -61,7 +77,7 @@ impl Parser {
             return Err(ParseError::new(kind, statement.whole_span())
                 .hint("begin with FROM and the image to build on; only ARG may stand before it"));
         }
-        let instruction = statement.instruction(name, &mut self.warnings)?;
+        let instruction = statement.instruction(name)?;
         match self.stages.last_mut() {
             Some(stage) => stage.instructions.push(instruction),
             None => self.global_args.push(instruction),

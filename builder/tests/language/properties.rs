@@ -10,7 +10,8 @@ use builder::dockerfile::{
 use proptest::prelude::*;
 
 fn spans(dockerfile: &Dockerfile) -> Vec<Span> {
-    let mut spans: Vec<Span> = dockerfile.warnings.iter().map(|one| one.span).collect();
+    let mut spans: Vec<Span> = dockerfile.gaps.iter().map(|gap| gap.span).collect();
+    spans.extend(dockerfile.comments.iter().map(|comment| comment.span));
     for stage in &dockerfile.stages {
         spans.extend([stage.span, stage.keyword, stage.base.span]);
         spans.extend(stage.name.iter().map(|name| name.span));
