@@ -10,7 +10,7 @@ use image_format::layout::Store;
 use crate::context::Context;
 use crate::dockerfile::ast::Checks;
 use crate::dockerfile::check::{self, Surroundings, Warning};
-use crate::dockerfile::{Dockerfile, Word, parse_as_far};
+use crate::dockerfile::{Dockerfile, Word, directive, parse_as_far};
 use crate::error::BuildError;
 use crate::plan::{BuildPlan, Globals};
 use crate::request::DockerfileText;
@@ -108,7 +108,7 @@ pub(crate) fn checks(
         text: value.clone(),
         span: Default::default(),
     };
-    check::checks(&word).map_err(|source| BuildError::CheckArgument {
+    directive::checks(&word).map_err(|source| BuildError::CheckArgument {
         value: value.clone(),
         source: Box::new(source),
     })

@@ -17,7 +17,7 @@ use crate::check;
 use crate::commit::commit;
 use crate::context::Context;
 use crate::dockerfile::check::Warning;
-use crate::dockerfile::{self, Command, Dockerfile};
+use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::plan::{BuildPlan, Globals, name_of};
@@ -95,6 +95,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     tell(progress, &warnings);
     let (bases, context) = (bases?, context?);
     check::fail(&checks, &warnings)?;
+    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -141,6 +142,35 @@ fn copies_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
         .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+}
+
+/// Refuses what is in the language and not built yet.
+fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
+    let error = |what: &str, span| {
+        let what = what.to_owned();
+        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
+    };
+    for place in 0..plan.stages.len() {
+        let stage = plan.stage(place);
+        if let Some(platform) = &stage.platform {
+            return error("the flag `--platform` of FROM", platform.span);
+        }
+        for Instruction { command, span, .. } in &stage.instructions {
+            let what = match command {
+                Command::Add(_) => "ADD",
+                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
+                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
+                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
+                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
+                Command::Run(run) if !run.mounts.is_empty() => "the flag `--mount` of RUN",
+                Command::Run(run) if run.network.is_some() => "the flag `--network` of RUN",
+                Command::Run(run) if run.security.is_some() => "the flag `--security` of RUN",
+                _ => continue,
+            };
+            return error(what, *span);
+        }
+    }
+    Ok(())
 }
 
 fn tell(progress: &dyn Progress, warnings: &[Warning]) {

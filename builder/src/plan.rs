@@ -4,12 +4,14 @@
 //! need are not in the plan.
 
 mod globals;
+mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::collections::BTreeMap;
 
+use image_format::descriptor::Platform;
 use image_format::nearest::nearest;
 
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
@@ -17,6 +19,7 @@ use crate::progress::{StepId, StepInfo, StepKind};
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
+pub(crate) use platform::parse as parse_platform;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct PlannedStage {
     pub number: usize,
     /// What it stands on.
     pub base: Source,
+    /// The platform of the image it stands on, where `FROM` says which.
+    pub platform: Option<Platform>,
     /// What each `COPY --from` copies from, by the number of the instruction in the stage.
     pub copies: BTreeMap<usize, Source>,
     /// Its step for `FROM`; those of its instructions follow.
@@ -71,6 +76,22 @@ pub enum PlanError {
     EmptyBase {
         /// As it is written.
         written: String,
+        /// Where.
+        span: Span,
+    },
+    /// The variables of `FROM --platform` left nothing.
+    #[error("the platform {written:?} is empty: its variables have no value")]
+    EmptyPlatform {
+        /// As it is written.
+        written: String,
+        /// Where.
+        span: Span,
+    },
+    /// `FROM --platform` with no platform.
+    #[error("{platform:?} is not a platform")]
+    BadPlatform {
+        /// As it is written, expanded.
+        platform: String,
         /// Where.
         span: Span,
     },
@@ -119,6 +140,8 @@ impl PlanError {
         match self {
             Self::Word(error) => Some(error.span),
             Self::EmptyBase { span, .. }
+            | Self::EmptyPlatform { span, .. }
+            | Self::BadPlatform { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -131,7 +154,10 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
-            Self::EmptyBase { .. } => {
+            Self::BadPlatform { .. } => {
+                Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
+            }
+            Self::EmptyBase { .. } | Self::EmptyPlatform { .. } => {
                 Some("declare it before FROM with ARG, or give it with --build-arg".to_owned())
             }
             Self::NoTarget {
@@ -160,6 +186,7 @@ impl PlanError {
 /// A stage of the file with its sources found, needed or not.
 struct Found {
     base: FileSource,
+    platform: Option<Platform>,
     copies: BTreeMap<usize, FileSource>,
 }
 
@@ -198,6 +225,7 @@ impl BuildPlan {
             stages.push(PlannedStage {
                 number,
                 base: place(found.base),
+                platform: found.platform,
                 copies: found
                     .copies
                     .into_iter()
@@ -256,6 +284,9 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
     let mut all = Vec::new();
     for (number, stage) in dockerfile.stages.iter().enumerate() {
         let base = find_base(dockerfile, globals, number, &stage.base)?;
+        let platform = stage.platform.as_ref();
+        let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
+        let platform = platform.transpose()?;
         let mut copies = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
             if let Command::Copy(copy) = &instruction.command
@@ -264,7 +295,11 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
                 copies.insert(at, find_from(dockerfile, number, from)?);
             }
         }
-        all.push(Found { base, copies });
+        all.push(Found {
+            base,
+            platform,
+            copies,
+        });
     }
     Ok(all)
 }
@@ -359,7 +394,7 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     let mut needed = BTreeMap::from([(target, 0)]);
     let mut open = vec![target];
     while let Some(number) = open.pop() {
-        let Found { base, copies } = &found[number];
+        let Found { base, copies, .. } = &found[number];
         for source in std::iter::once(base).chain(copies.values()) {
             if let FileSource::Stage(other) = source
                 && needed.insert(*other, 0).is_none()

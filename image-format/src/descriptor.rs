@@ -2,16 +2,12 @@
 //!
 //! Source: OCI image specification, `descriptor.md`.
 
-mod platform;
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
-
-pub use platform::PlatformError;
 
 /// The annotation that names a manifest in an image layout (`annotations.md`).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";

@@ -225,6 +225,7 @@ fn reasons(
                 user,
                 workdir,
                 network,
+                script,
             },
             Reads::Run {
                 args: new_args,
@@ -232,9 +233,13 @@ fn reasons(
                 user: new_user,
                 workdir: new_workdir,
                 network: new_network,
+                script: new_script,
             },
         ) => {
-            check(args == new_args, Reason::Instruction);
+            check(
+                args == new_args && script == new_script,
+                Reason::Instruction,
+            );
             check(user == new_user, Reason::User);
             check(workdir == new_workdir, Reason::Workdir);
             check(network == new_network, Reason::Network);

@@ -47,6 +47,9 @@ pub enum Reads {
         workdir: String,
         /// The network.
         network: RunNetwork,
+        /// The text of the program, where the Dockerfile holds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        script: Option<String>,
     },
     /// `COPY` from the context.
     Context {

@@ -11,16 +11,16 @@ pub struct Dockerfile {
     pub source: Source,
     /// The escape character: `\`, or `` ` `` by `# escape`.
     pub escape: char,
+    /// What `# check` says.
+    pub checks: Checks,
     /// The `ARG`s before the first `FROM`; only `FROM` lines see them, and stages that ask by `ARG name`.
     pub global_args: Vec<Instruction>,
     /// The stages, at least one, in the order of the file.
     pub stages: Vec<Stage>,
-    /// What `# check` says.
-    pub checks: Checks,
     /// The comments before instructions, in the order of the file.
     pub comments: Vec<Comment>,
-    /// The instructions that were continued over a line on which nothing stands, in that order.
-    pub gaps: Vec<Gap>,
+    /// What docker accepts and people rarely mean.
+    pub warnings: Vec<Warning>,
 }
 
 /// What `# check` says to a linter; it changes nothing that is built.
@@ -51,6 +51,17 @@ impl Default for Rules {
     }
 }
 
+/// A comment among those right before an instruction; a `#` alone ends those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// What it says, without the `#` and the blanks around.
+    pub text: String,
+    /// The first byte of the instruction that it stands before.
+    pub before: usize,
+    /// Where.
+    pub span: Span,
+}
+
 /// A `FROM` and what follows it up to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -69,6 +80,19 @@ pub struct Stage {
 }
 
 impl Dockerfile {
+    /// The instruction that a byte is in; `FROM` is none of them.
+    #[must_use]
+    pub fn instruction_at(&self, at: usize) -> Option<&Instruction> {
+        let next = self.stages.partition_point(|stage| stage.span.start <= at);
+        let all = match next.checked_sub(1) {
+            Some(stage) => &self.stages.get(stage)?.instructions,
+            None => &self.global_args,
+        };
+        let next = all.partition_point(|one| one.span.start <= at);
+        let found = all.get(next.checked_sub(1)?)?;
+        (at < found.span.end).then_some(found)
+    }
+
     /// The comments right before the instruction that begins at this byte.
     #[must_use]
     pub fn comments_before(&self, instruction: usize) -> &[Comment] {
@@ -81,6 +105,16 @@ impl Dockerfile {
 }
 
 impl Stage {
+    /// What its `ONBUILD`s leave for the stages on it.
+    pub fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.instructions
+            .iter()
+            .filter_map(|instruction| match &instruction.command {
+                Command::Onbuild(trigger) => Some(trigger.text.as_str()),
+                _ => None,
+            })
+    }
+
     /// Whether `COPY --from=name` means this stage: in any case.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
@@ -114,7 +148,7 @@ impl Comment {
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// From its keyword to its last character, continuation lines included.
+    /// From its keyword to its last character, continuation lines and heredocs included.
     pub span: Span,
     /// The keyword alone.
     pub keyword: Span,
@@ -140,12 +174,24 @@ pub enum Command {
     Env(Vec<Pair>),
     /// `EXPOSE`; after expansion one word a port: see [`super::port::exposed`]
     Expose(Vec<Word>),
+    /// `HEALTHCHECK`; never expanded
+    Healthcheck(Healthcheck),
     /// `LABEL`
     Label(Vec<Pair>),
+    /// `MAINTAINER`; never expanded
+    Maintainer(Word),
+    /// `ONBUILD`; never expanded
+    Onbuild(Trigger),
     /// `RUN`; never expanded here, the shell does it
     Run(Run),
+    /// `SHELL`: the program of the shell form and its arguments, at least one; never expanded
+    Shell(Vec<Word>),
+    /// `STOPSIGNAL`
+    StopSignal(Word),
     /// `USER`
     User(Word),
+    /// `VOLUME`
+    Volume(Vec<Word>),
     /// `WORKDIR`
     Workdir(Word),
 }
@@ -161,9 +207,15 @@ impl Command {
             Command::Entrypoint(_) => "ENTRYPOINT",
             Command::Env(_) => "ENV",
             Command::Expose(_) => "EXPOSE",
+            Command::Healthcheck(_) => "HEALTHCHECK",
             Command::Label(_) => "LABEL",
+            Command::Maintainer(_) => "MAINTAINER",
+            Command::Onbuild(_) => "ONBUILD",
             Command::Run(_) => "RUN",
+            Command::Shell(_) => "SHELL",
+            Command::StopSignal(_) => "STOPSIGNAL",
             Command::User(_) => "USER",
+            Command::Volume(_) => "VOLUME",
             Command::Workdir(_) => "WORKDIR",
         }
     }
@@ -268,6 +320,14 @@ impl Copy {
             CopySource::Heredoc(_) => None,
         })
     }
+
+    /// The sources that stand in the Dockerfile itself.
+    pub fn heredocs(&self) -> impl Iterator<Item = &Heredoc> + Clone {
+        self.sources.iter().filter_map(|source| match source {
+            CopySource::Heredoc(heredoc) => Some(heredoc),
+            CopySource::Path(_) => None,
+        })
+    }
 }
 
 /// One thing that a `COPY` or an `ADD` copies.
@@ -297,30 +357,73 @@ pub struct Add {
 pub struct Heredoc {
     /// Its name, without quotes.
     pub name: String,
-    /// The lines between, each with its line end; without their leading tabs where it was opened by `<<-`.
+    /// The lines between, each with its line end. Once a `COPY` or `ADD` is expanded it is what the file is
+    /// to hold; before, see [`Heredoc::content`].
     pub text: String,
+    /// Whether the tabs at the beginning of its lines go: opened by `<<-`.
+    pub strip_tabs: bool,
     /// Whether variables are expanded in it: not where its name was quoted.
     pub expand: bool,
     /// Where it is opened: the `<<NAME`.
     pub span: Span,
+    /// The lines between, and the one that ends it.
+    pub lines: Span,
 }
 
-/// A comment among those right before an instruction; a `#` alone ends those before it.
+/// `HEALTHCHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comment {
-    /// What it says, without the `#` and the blanks around.
+pub struct Healthcheck {
+    /// What is run; nothing for `HEALTHCHECK NONE`, which takes away that of the base.
+    pub test: Option<CommandLine>,
+    /// `--interval`: a duration, see [`super::duration`].
+    pub interval: Option<Word>,
+    /// `--timeout`: a duration.
+    pub timeout: Option<Word>,
+    /// `--start-period`: a duration.
+    pub start_period: Option<Word>,
+    /// `--start-interval`: a duration.
+    pub start_interval: Option<Word>,
+    /// `--retries`: a number.
+    pub retries: Option<Word>,
+}
+
+/// What `ONBUILD` leaves for the images on this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The instruction as the image's config keeps it: on one line, its heredocs behind.
     pub text: String,
-    /// The first byte of the instruction that it stands before.
-    pub before: usize,
+    /// Its keyword.
+    pub keyword: Word,
+}
+
+/// Something docker accepts and people rarely mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What is odd.
+    pub kind: WarningKind,
     /// Where.
     pub span: Span,
 }
 
-/// A line on which nothing stands, in the middle of an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The first such line of the instruction.
-    pub span: Span,
-    /// The instruction's last line, from 1: the place that docker names.
-    pub last_line: usize,
+/// What is odd about a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WarningKind {
+    /// Docker joins such lines, and says it will stop doing so.
+    #[error("empty line inside a continued instruction")]
+    EmptyContinuation {
+        /// The last line that is joined, from 1: where docker says it.
+        last_line: usize,
+    },
+    /// `CMD ["a" "b"]`: run by a shell, brackets and all.
+    #[error("this looks like a JSON array but is not one, so a shell gets it as it is")]
+    NotQuiteJson,
+    /// `MAINTAINER`
+    #[error("MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors=\"...\"")]
+    Maintainer,
+    /// `COPY << EOF /x`: the heredoc is read, and `<<` and `EOF` are files of the context to docker.
+    #[error("nothing uses this heredoc: its name must follow the << at once")]
+    HeredocUnused,
+    /// `ONBUILD` keeps what no image can be built with; docker takes it.
+    #[error("this trigger will fail in every image that is built on this one")]
+    BadTrigger,
 }

@@ -95,7 +95,7 @@ impl Build<'_> {
             // It was opened if anything copies from it.
             (None, None) => return Err(BuildError::Cancelled),
         };
-        let created_by = copy_created_by(copy);
+        let created_by = copy_created_by("COPY", copy);
         let base = state.stack();
         let wanted = CopyStep {
             sources: copy.paths().cloned().collect(),
@@ -278,8 +278,11 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
 }
 
 /// As the image's history has it; `--from` is not in it.
-pub(super) fn copy_created_by(copy: &Copy) -> String {
-    let mut words = vec!["COPY".to_owned()];
+pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
+    let mut words = vec![name.to_owned()];
+    if copy.parents {
+        words.push("--parents".to_owned());
+    }
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
@@ -287,6 +290,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
     words.extend(copy.paths().map(|word| word.text.clone()));
+    words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

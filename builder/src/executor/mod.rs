@@ -27,6 +27,17 @@ pub struct RunStep {
     pub user: String,
     /// The network.
     pub network: RunNetwork,
+    /// The program itself, where the Dockerfile holds it.
+    pub script: Option<Script>,
+}
+
+/// An executable file that is there for one command alone: a heredoc with an interpreter line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Where it is, absolute inside the root.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
 }
 
 /// How a command ended.

@@ -80,14 +80,17 @@ fn refused(step: &RunStep, error: SandboxError) -> ExecutorError {
 }
 
 fn spec(step: &RunStep) -> SandboxSpec {
+    let mut mounts = vec![
+        file("/etc/resolv.conf", resolv_conf(step.network), 0o644),
+        file("/etc/hosts", HOSTS.to_owned(), 0o644),
+        file("/etc/hostname", format!("{HOSTNAME}\n"), 0o644),
+    ];
+    let script = step.script.iter();
+    mounts.extend(script.map(|script| file(&script.path, script.text.clone(), 0o755)));
     SandboxSpec {
         // What a crash of the machine loses of it, the next build makes again.
         volatile: true,
-        mounts: vec![
-            file("/etc/resolv.conf", resolv_conf(step.network)),
-            file("/etc/hosts", HOSTS.to_owned()),
-            file("/etc/hostname", format!("{HOSTNAME}\n")),
-        ],
+        mounts,
         hostname: HOSTNAME.to_owned(),
         env: step.env.clone(),
         cwd: PathBuf::from(&step.cwd),
@@ -118,12 +121,9 @@ fn capabilities(network: RunNetwork) -> Vec<Capability> {
     usual.filter(fits).collect()
 }
 
-fn file(target: &str, contents: String) -> Mount {
+fn file(target: &str, contents: String, mode: u32) -> Mount {
     Mount {
-        source: MountSource::File {
-            contents,
-            mode: 0o644,
-        },
+        source: MountSource::File { contents, mode },
         target: PathBuf::from(target),
         read_only: true,
     }

@@ -1,5 +1,6 @@
 //! `RUN`: a command, run on the stage's root file system, whose changes are the layer.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -12,7 +13,8 @@ use super::log::Log;
 use crate::cache::key::Reads;
 use crate::cancel::Cancel;
 use crate::dockerfile::ast::Run;
-use crate::executor::{Executor, ExecutorError, RunStep};
+use crate::dockerfile::{CommandLine, Word, is_heredoc};
+use crate::executor::{Executor, ExecutorError, RunStep, Script};
 use crate::plan::Globals;
 use crate::progress::Output;
 use crate::request::RunNetwork;
@@ -20,6 +22,8 @@ use crate::stage::StageState;
 
 /// The build argument, and the variable of commands, that says how new a file may be.
 pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where a heredoc that is a program is mounted.
+const SCRIPTS: &str = "/dev/pipes";
 /// Arguments that need no `ARG`, and that change neither key nor history: they say where the
 /// network is, not what is got from it.
 const PROXIES: [&str; 10] = [
@@ -96,6 +100,7 @@ pub(crate) struct PlannedRun {
     user: String,
     workdir: String,
     network: RunNetwork,
+    script: Option<Script>,
 }
 
 impl PlannedRun {
@@ -114,8 +119,10 @@ impl PlannedRun {
             let value = globals.given(name)?;
             (!env.contains_key(*name)).then(|| ((*name).to_owned(), value.to_owned()))
         });
+        let (command, script) = with_heredocs(run);
         Self {
-            args: command_args(state, &run.command),
+            args: command_args(state, &command),
+            script,
             proxies: proxies.collect(),
             env,
             user: state.config.config.user.clone(),
@@ -150,6 +157,7 @@ impl PlannedRun {
             user: self.user.clone(),
             workdir: self.workdir.clone(),
             network: self.network,
+            script: self.script.as_ref().map(|script| script.text.clone()),
         }
     }
 
@@ -177,6 +185,7 @@ impl PlannedRun {
             cwd: self.workdir,
             user: self.user,
             network: self.network,
+            script: self.script,
         };
         let mut log = Log::new(prepared.dir());
         let ran = on.executor.run(&step, on.cancel, &mut |stream, bytes| {
@@ -200,6 +209,39 @@ impl PlannedRun {
         let committed = committed.map_err(|error| RunError::Layer(Box::new(error)))?;
         Ok(committed.layer)
     }
+}
+
+/// The command with its heredocs. A heredoc alone is the text for the shell, or the program itself where it
+/// begins with `#!`; with others or beside a command the shell reads them.
+fn with_heredocs(run: &Run) -> (Cow<'_, CommandLine>, Option<Script>) {
+    let (CommandLine::Shell(text), Some(first)) = (&run.command, run.heredocs.first()) else {
+        return (Cow::Borrowed(&run.command), None);
+    };
+    let shell = |text| {
+        Cow::Owned(CommandLine::Shell(Word {
+            text,
+            span: first.span,
+        }))
+    };
+    if !is_heredoc(&text.text) {
+        let mut whole = text.text.clone();
+        for heredoc in &run.heredocs {
+            whole.push('\n');
+            whole.push_str(&heredoc.text);
+            whole.push_str(&heredoc.name);
+        }
+        return (shell(whole), None);
+    }
+    let content = first.content();
+    if !content.starts_with("#!") {
+        return (shell(content), None);
+    }
+    let path = format!("{SCRIPTS}/{}", first.name);
+    let script = Script {
+        path: path.clone(),
+        text: content,
+    };
+    (shell(path), Some(script))
 }
 
 /// Where commands run.

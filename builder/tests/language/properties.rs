@@ -10,8 +10,7 @@ use builder::dockerfile::{
 use proptest::prelude::*;
 
 fn spans(dockerfile: &Dockerfile) -> Vec<Span> {
-    let mut spans: Vec<Span> = dockerfile.gaps.iter().map(|gap| gap.span).collect();
-    spans.extend(dockerfile.comments.iter().map(|comment| comment.span));
+    let mut spans: Vec<Span> = dockerfile.warnings.iter().map(|one| one.span).collect();
     for stage in &dockerfile.stages {
         spans.extend([stage.span, stage.keyword, stage.base.span]);
         spans.extend(stage.name.iter().map(|name| name.span));
@@ -46,8 +45,19 @@ fn words(instruction: &Instruction) -> impl Iterator<Item = &Word> {
             .iter()
             .flat_map(|pair| [&pair.name, &pair.value])
             .collect(),
-        Command::Expose(words) => words.iter().collect(),
-        Command::User(word) | Command::Workdir(word) => vec![word],
+        Command::Expose(words) | Command::Shell(words) | Command::Volume(words) => {
+            words.iter().collect()
+        }
+        Command::Healthcheck(check) => {
+            let flags = [&check.interval, &check.timeout, &check.retries];
+            let flags = flags.into_iter().flatten();
+            flags.chain(check.test.iter().flat_map(of_line)).collect()
+        }
+        Command::Onbuild(trigger) => vec![&trigger.keyword],
+        Command::Maintainer(word)
+        | Command::StopSignal(word)
+        | Command::User(word)
+        | Command::Workdir(word) => vec![word],
     };
     words.into_iter()
 }

@@ -19,16 +19,14 @@ pub(super) static NEARLY_JSON: Rule = Rule::own(
 );
 
 pub(super) fn check(report: &mut Report<'_>, place: &Place<'_>, scope: &Scope, command: &Command) {
-    let (CommandLine::Shell(word), recommended) = (match command {
-        Command::Cmd(line) | Command::Entrypoint(line) => (line, !scope.shell),
-        Command::Run(run) => (&run.command, false),
-        _ => return,
-    }) else {
+    let (Command::Cmd(CommandLine::Shell(word)) | Command::Entrypoint(CommandLine::Shell(word))) =
+        command
+    else {
         return;
     };
     let nearly = is_nearly_json(&word.text);
     let name = command.name();
-    if recommended {
+    if !scope.shell {
         let message = match nearly {
             true => format!("{name} is not quite a JSON array, so a shell gets it and the signals"),
             false => {

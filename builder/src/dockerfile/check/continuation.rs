@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use super::rule::Rule;
+use crate::dockerfile::ast::WarningKind;
 
 pub(super) static NO_EMPTY_CONTINUATION: Rule = Rule::docker(
     "NoEmptyContinuation",
@@ -11,9 +12,11 @@ pub(super) static NO_EMPTY_CONTINUATION: Rule = Rule::docker(
 );
 
 pub(super) fn check(report: &mut Report<'_>) {
-    for gap in &report.dockerfile.gaps {
-        let place = report.line(gap.last_line);
-        let message = "an empty line inside an instruction".to_owned();
-        report.warn(&place, &NO_EMPTY_CONTINUATION, gap.span, message);
+    for warning in &report.dockerfile.warnings {
+        if let WarningKind::EmptyContinuation { last_line } = warning.kind {
+            let place = report.line(last_line);
+            let message = warning.kind.to_string();
+            report.warn(&place, &NO_EMPTY_CONTINUATION, warning.span, message);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::rule::Rule;
 use super::variables::variable;
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, Stage, Word};
-use crate::plan::Globals;
+use crate::plan::{Globals, parse_platform};
 
 pub(super) static UNDEFINED_ARG_IN_FROM: Rule = Rule::docker(
     "UndefinedArgInFrom",
@@ -126,7 +126,7 @@ fn declared(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
 /// Whether the stage's name tells its operating system or architecture; what is no platform is another's to
 /// refuse.
 fn names_platform(stage: &Stage, platform: &str) -> bool {
-    let Ok(platform) = platform.parse::<image_format::descriptor::Platform>() else {
+    let Some(platform) = parse_platform(platform) else {
         return true;
     };
     let name = stage.name.as_ref().map_or("", |name| &name.text);

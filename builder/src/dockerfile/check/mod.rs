@@ -13,6 +13,8 @@ mod expose;
 mod from;
 mod ignored;
 mod key_value;
+mod maintainer;
+mod noted;
 mod once;
 mod options;
 mod platform;
@@ -26,7 +28,6 @@ mod unknown;
 mod variables;
 mod workdir;
 
-pub use options::checks;
 pub use report::Warning;
 pub use rule::Rule;
 pub use stage::Surroundings;
@@ -38,7 +39,7 @@ use super::{Dockerfile, ParseError};
 use crate::plan::Globals;
 
 /// All rules: docker's, and after them mkimg's own.
-pub const RULES: [&Rule; 24] = [
+pub const RULES: [&Rule; 27] = [
     &casing::CONSISTENT_INSTRUCTION_CASING,
     &ignored::COPY_IGNORED_FILE,
     &stage_name::DUPLICATE_STAGE_NAME,
@@ -51,6 +52,7 @@ pub const RULES: [&Rule; 24] = [
     &description::INVALID_DEFINITION_DESCRIPTION,
     &command_form::JSON_ARGS_RECOMMENDED,
     &key_value::LEGACY_KEY_VALUE_FORMAT,
+    &maintainer::MAINTAINER_DEPRECATED,
     &once::MULTIPLE_INSTRUCTIONS_DISALLOWED,
     &continuation::NO_EMPTY_CONTINUATION,
     &from::REDUNDANT_TARGET_PLATFORM,
@@ -62,7 +64,9 @@ pub const RULES: [&Rule; 24] = [
     &workdir::WORKDIR_RELATIVE_PATH,
     &closure::COPY_CLOSURE_EXTENSION,
     &command_form::NEARLY_JSON,
+    &noted::FAILING_TRIGGER,
     &unknown::UNKNOWN_CHECK,
+    &noted::UNUSED_HEREDOC,
 ];
 
 /// Checks what needs the text alone. `dockerfile` may end at a mistake ([`super::parse_as_far`]).
@@ -70,6 +74,7 @@ pub const RULES: [&Rule; 24] = [
 pub fn text(dockerfile: &Dockerfile, checks: &Checks) -> Vec<Warning> {
     let mut report = Report::new(dockerfile, checks);
     continuation::check(&mut report);
+    noted::check(&mut report);
     unknown::check(&mut report);
     for instruction in &dockerfile.global_args {
         description::check(&mut report, instruction);
@@ -78,6 +83,7 @@ pub fn text(dockerfile: &Dockerfile, checks: &Checks) -> Vec<Warning> {
         casing::check_stage(&mut report, stage);
         description::check_stage(&mut report, stage);
         for instruction in &stage.instructions {
+            maintainer::check(&mut report, instruction);
             description::check(&mut report, instruction);
         }
     }

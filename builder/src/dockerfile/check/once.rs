@@ -16,6 +16,7 @@ pub(super) static MULTIPLE_INSTRUCTIONS_DISALLOWED: Rule = Rule::docker(
 pub(super) struct Once<'a> {
     cmd: Option<&'a Instruction>,
     entrypoint: Option<&'a Instruction>,
+    healthcheck: Option<&'a Instruction>,
 }
 
 impl<'a> Once<'a> {
@@ -30,6 +31,7 @@ impl<'a> Once<'a> {
         let last = match &new.command {
             Command::Cmd(_) => &mut self.cmd,
             Command::Entrypoint(_) => &mut self.entrypoint,
+            Command::Healthcheck(_) => &mut self.healthcheck,
             _ => return,
         };
         if let Some(old) = last.replace(new) {

@@ -1,54 +1,7 @@
 //! Which rules are followed.
 
 use super::rule::Rule;
-use crate::dockerfile::ast::{Checks, Rules, Word};
-use crate::dockerfile::{ParseError, ParseErrorKind};
-
-/// What a linter is to do, as `# check` or the build argument `BUILDKIT_DOCKERFILE_CHECK` says it:
-/// `skip=RULE,RULE;error=true;experimental=all`.
-///
-/// # Errors
-/// When it is something else.
-pub fn checks(value: &Word) -> Result<Checks, ParseError> {
-    let error = |option: &str| {
-        let option = option.to_owned();
-        let kind = ParseErrorKind::BadCheck { option };
-        Err(ParseError::new(kind, value.span)
-            .hint("write skip=RULE,RULE or skip=all, error=true, experimental=all, with ; between"))
-    };
-    let mut checks = Checks {
-        span: Some(value.span),
-        ..Checks::default()
-    };
-    // docker reads up to the first space
-    let text = value.text.split(' ').next().unwrap_or_default();
-    if text.is_empty() {
-        return Ok(Checks::default());
-    }
-    for option in text.splitn(3, ';') {
-        let Some((name, value)) = option.split_once('=') else {
-            return error(option);
-        };
-        match name.trim() {
-            "skip" => checks.skip = rules(value),
-            "experimental" => checks.experimental = rules(value),
-            "error" => match value.trim() {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => checks.error = true,
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => checks.error = false,
-                _ => return error(option),
-            },
-            _ => return error(option),
-        }
-    }
-    Ok(checks)
-}
-
-fn rules(value: &str) -> Rules {
-    match value.trim() {
-        "all" => Rules::All,
-        named => Rules::Named(named.split(',').map(|one| one.trim().to_owned()).collect()),
-    }
-}
+use crate::dockerfile::ast::{Checks, Rules};
 
 impl Checks {
     /// These and those of a comment before an instruction, which cannot make warnings errors.
@@ -101,6 +54,8 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dockerfile::Word;
+    use crate::dockerfile::directive::checks;
 
     #[test]
     fn a_comment_adds_and_makes_no_errors() {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use super::options::checks;
 use super::rule::Rule;
 use crate::dockerfile::ast::{Checks, Comment};
+use crate::dockerfile::directive::checks;
 use crate::dockerfile::{Dockerfile, Span};
 
 /// What a rule found.

@@ -14,9 +14,11 @@ use super::{
 };
 use crate::dockerfile::ast::{Add, ArgDeclaration, Copy};
 use crate::dockerfile::expand::Asked;
-use crate::dockerfile::{Command, Dockerfile, Instruction, ParseError, Span, Stage, port};
+use crate::dockerfile::{
+    Command, Dockerfile, Instruction, ParseError, Span, Stage, parse_trigger, port,
+};
 use crate::ignore::Ignore;
-use crate::plan::Globals;
+use crate::plan::{Globals, parse_platform};
 
 /// What is around a Dockerfile.
 pub struct Surroundings<'a> {
@@ -89,19 +91,24 @@ impl<'a> Walk<'_, 'a> {
         let stage = &dockerfile.stages[number];
         let globals = self.surroundings.globals;
         let base = globals.expand(&stage.base, dockerfile.escape)?;
-        let earlier = dockerfile.stages[..number].iter();
-        let below = earlier
-            .zip(scopes)
-            .rev()
-            .find(|(stage, _)| stage.name.as_ref().is_some_and(|name| name.text == base));
+        let earlier = &dockerfile.stages[..number];
+        let below = earlier.iter().rposition(|stage| {
+            let name = stage.name.as_ref();
+            name.is_some_and(|name| name.text == base)
+        });
+        let mut triggers = Vec::new();
         self.scope = match below {
-            Some((_, below)) => Scope::on(below),
+            Some(below) => {
+                triggers.extend(earlier[below].triggers().map(ToOwned::to_owned));
+                Scope::on(&scopes[below])
+            }
             None if base == "scratch" => Scope::scratch(),
             None => {
                 let config = (self.surroundings.image)(&base);
                 if let Some(config) = &config {
+                    triggers.clone_from(&config.config.on_build);
                     let wanted = match &stage.platform {
-                        Some(word) => globals.expand(word, dockerfile.escape)?.parse().ok(),
+                        Some(word) => parse_platform(&globals.expand(word, dockerfile.escape)?),
                         None => None,
                     };
                     let wanted = wanted.as_ref().unwrap_or(self.surroundings.platform);
@@ -117,6 +124,10 @@ impl<'a> Walk<'_, 'a> {
                 Scope::image(config.as_ref())
             }
         };
+        let place = self.report.file(stage.span);
+        for trigger in triggers {
+            self.instruction(&place, &parse_trigger(&trigger, stage.base.span)?)?;
+        }
         Ok(())
     }
 
@@ -159,6 +170,7 @@ impl<'a> Walk<'_, 'a> {
             (Command::Workdir(path), Command::Workdir(written)) => {
                 workdir::check(self.report, place, &mut self.scope, written, &path.text);
             }
+            (Command::Shell(_), _) => self.scope.shell = true,
             (Command::Expose(words), _) => {
                 for word in words {
                     expose::check(self.report, place, word);

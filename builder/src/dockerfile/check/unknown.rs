@@ -3,9 +3,9 @@
 use image_format::nearest::nearest;
 
 use super::RULES;
-use super::options::checks;
 use super::report::Report;
 use super::rule::Rule;
+use crate::dockerfile::directive::checks;
 
 pub(super) static UNKNOWN_CHECK: Rule = Rule::own(
     "UnknownCheck",

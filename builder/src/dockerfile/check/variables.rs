@@ -7,7 +7,7 @@ use image_format::nearest::{nearest, within};
 use super::report::{Place, Report};
 use super::rule::Rule;
 use super::scope::Scope;
-use crate::dockerfile::ast::{Add, Pair};
+use crate::dockerfile::ast::{Add, Copy, Pair};
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Span, Word};
 
@@ -41,6 +41,13 @@ pub(super) fn check(
     for word in words(command) {
         check_word(report, place, scope, known, word);
     }
+    if let Command::Copy(copy) | Command::Add(Add { copy, .. }) = command {
+        for heredoc in copy.heredocs() {
+            let mut asked = Asked::default();
+            let _ = heredoc.expanded(&|name| scope.lookup(name), &mut asked);
+            tell(report, place, scope, known, &asked, |_| heredoc.span);
+        }
+    }
 }
 
 /// Checks one word.
@@ -61,6 +68,20 @@ pub(super) fn check_word(
         &|name| scope.lookup(name),
         &mut asked,
     );
+    tell(report, place, scope, known, &asked, |name| {
+        variable(word, name)
+    });
+}
+
+/// Tells of the names that nothing defines.
+fn tell(
+    report: &mut Report<'_>,
+    place: &Place<'_>,
+    scope: &Scope,
+    known: &Known<'_>,
+    asked: &Asked,
+    span: impl Fn(&str) -> Span,
+) {
     for name in &asked.unset {
         let name = name.as_str();
         if scope.declares(name) || NO_VARIABLES.contains(&name) {
@@ -83,7 +104,7 @@ pub(super) fn check_word(
             Some(near) => Some(format!("did you mean `{near}`?")),
             None => None,
         };
-        report.warn_with_hint(place, &UNDEFINED_VAR, variable(word, name), message, hint);
+        report.warn_with_hint(place, &UNDEFINED_VAR, span(name), message, hint);
     }
 }
 
@@ -116,14 +137,20 @@ fn words(command: &Command) -> Vec<&Word> {
         Command::Copy(copy) => of_copy(copy).collect(),
         Command::Add(Add { copy, checksum, .. }) => of_copy(copy).chain(checksum).collect(),
         Command::Run(run) => run.mounts.iter().collect(),
-        Command::User(word) | Command::Workdir(word) => vec![word],
-        Command::Arg(_) | Command::Expose(_) | Command::Cmd(_) | Command::Entrypoint(_) => {
-            Vec::new()
-        }
+        Command::StopSignal(word) | Command::User(word) | Command::Workdir(word) => vec![word],
+        Command::Volume(words) => words.iter().collect(),
+        Command::Arg(_)
+        | Command::Cmd(_)
+        | Command::Entrypoint(_)
+        | Command::Expose(_)
+        | Command::Healthcheck(_)
+        | Command::Maintainer(_)
+        | Command::Onbuild(_)
+        | Command::Shell(_) => Vec::new(),
     }
 }
 
-fn of_copy(copy: &crate::dockerfile::ast::Copy) -> impl Iterator<Item = &Word> {
+fn of_copy(copy: &Copy) -> impl Iterator<Item = &Word> {
     let flags = copy.chown.iter().chain(&copy.chmod);
     flags.chain(copy.paths()).chain([&copy.destination])
 }
