@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::reference::Reference;
+use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
 use crate::cli::Globals;
@@ -160,7 +160,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Offline,
+        remote: &Network::new(&request.store),
     };
     builder::build(request, backend)
 }
