@@ -15,13 +15,16 @@ use image_format::snapshot::Snapshotter;
 use jiff::Timestamp;
 
 use crate::cache::explain::Book;
+use crate::check;
 use crate::commit::commit;
 use crate::context::Context;
 use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::check::Warning;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
-use crate::plan::{BuildPlan, Globals, follow_triggers, name_of};
+use crate::leak::Search;
+use crate::plan::{BuildPlan, Globals, PlanError, follow_triggers, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
 use crate::request::{BuildRequest, DEFAULT_EPOCH};
@@ -63,8 +66,14 @@ pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
 }
 
 fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
-    let mut dockerfile = dockerfile::parse(&request.dockerfile.text)?;
-    arguments::follow(&request.build_args, &mut dockerfile)?;
+    let progress = backend.progress;
+    let (dockerfile, error) = dockerfile::parse_as_far(&request.dockerfile.text);
+    let checks = check::checks(&dockerfile, &request.build_args)?;
+    if let Some(error) = error {
+        tell(progress, &dockerfile::check::text(&dockerfile, &checks));
+        return Err(error.into());
+    }
+    arguments::check(&request.build_args)?;
     let mut given = request.build_args.clone();
     if let Some(epoch) = request.epoch {
         given
@@ -72,17 +81,25 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
             .or_insert_with(|| epoch.to_string());
     }
     let globals = Globals::new(&request.platform, given);
-    let (plan, bases) = plan(request, dockerfile, &globals)?;
-    refuse(&plan)?;
+    let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
+    let planned = plan(request, dockerfile, &globals);
+    let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
     let (epoch, created) = epoch(&plan.globals)?;
-    let progress = backend.progress;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn(request, &plan.dockerfile, progress);
+    warn_unused(request, &plan.dockerfile, progress);
 
-    bases.warn(&plan, progress);
     let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
-        .transpose()?;
+        .transpose();
+    let image = |name: &str| bases.as_ref().ok()?.config(name);
+    let opened = context.as_ref().ok().and_then(Option::as_ref);
+    let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);
+    warnings.extend(found);
+    let warnings = check::sorted(warnings);
+    tell(progress, &warnings);
+    let (bases, context) = (bases?, context?);
+    check::fail(&checks, &warnings)?;
+    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -94,6 +111,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         platform: name_of(&request.platform),
         cancel: request.cancel.child(),
         book: Book::open(request),
+        secrets: Search::new(&request.secrets),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -104,7 +122,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created)
+    commit(request, target, &build.created, &build.secrets)
 }
 
 /// Plans the build, with the triggers that images bring: they may name further stages and images, which may
@@ -113,12 +131,13 @@ fn plan(
     request: &BuildRequest,
     dockerfile: Dockerfile,
     globals: &Globals,
-) -> Result<(BuildPlan, Bases), BuildError> {
+) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
     let target = request.target.as_deref();
     let mut plan = BuildPlan::new(dockerfile, globals.clone(), target)?;
     loop {
-        let bases = Bases::resolve(&request.store, &plan)?;
-        let triggers = bases.triggers(&plan);
+        let bases = Bases::resolve(&request.store, &plan);
+        let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
+        let triggers = triggers.unwrap_or_default();
         if triggers.is_empty() {
             return Ok((plan, bases));
         }
@@ -180,12 +199,20 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Says what is accepted and probably not meant.
-fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
-    for warning in &dockerfile.warnings {
+fn tell(progress: &dyn Progress, warnings: &[Warning]) {
+    for warning in warnings {
+        progress.event(Event::Check { warning });
+    }
+}
+
+/// Says what is given for nothing. That is about the command line, and so none of the checks.
+fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
+    for id in Search::too_short(&request.secrets) {
         progress.event(Event::Warning {
-            message: &warning.kind.to_string(),
-            span: Some(warning.span),
+            message: &format!(
+                "the value of the secret {id:?} is too short to be searched for in what is built"
+            ),
+            span: None,
         });
     }
     arguments::warn(&request.build_args, dockerfile, progress);

@@ -2,36 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use super::check::CHECKS;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Word, directive};
 use crate::progress::{Event, Progress};
 use crate::step::run::PlannedRun;
 
 /// The front end, as `# syntax` names it.
 const SYNTAX: &str = "BUILDKIT_SYNTAX";
-/// What a linter is to do, as `# check` says it.
-const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
 /// What all arguments for docker's builder itself begin with.
 const BUILDER: &str = "BUILDKIT_";
 
-/// Follows those that say what a directive could: they come before it.
-pub(super) fn follow(
-    arguments: &BTreeMap<String, String>,
-    dockerfile: &mut Dockerfile,
-) -> Result<(), ParseError> {
-    let word = |name: &str| {
-        let text = arguments.get(name).filter(|text| !text.is_empty())?;
-        Some(Word {
-            text: text.clone(),
+/// Checks that the front end which is asked for is the one that this is.
+pub(super) fn check(arguments: &BTreeMap<String, String>) -> Result<(), ParseError> {
+    match arguments.get(SYNTAX) {
+        Some(syntax) if !syntax.is_empty() => directive::known_syntax(&Word {
+            text: syntax.clone(),
             span: Span::default(),
-        })
-    };
-    if let Some(syntax) = word(SYNTAX) {
-        directive::known_syntax(&syntax)?;
+        }),
+        _ => Ok(()),
     }
-    if let Some(check) = word(CHECK) {
-        dockerfile.checks = directive::checks(&check)?;
-    }
-    Ok(())
 }
 
 /// Tells of those that say nothing here.
@@ -49,7 +38,7 @@ pub(super) fn warn(
         })
     };
     for name in arguments.keys() {
-        let followed = [SYNTAX, CHECK].contains(&name.as_str());
+        let followed = [SYNTAX, CHECKS].contains(&name.as_str());
         if followed || PlannedRun::is_predefined(name) || declared(name) {
             continue;
         }

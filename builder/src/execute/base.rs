@@ -1,14 +1,14 @@
 //! The images that stages stand on and copy from, found in the store before anything is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
 use image_format::layout::{Image, Store, StoreError};
 
 use crate::dockerfile::Span;
 use crate::error::BuildError;
 use crate::plan::{BuildPlan, Source};
-use crate::progress::{Event, Progress};
 
 /// The images of a plan, by the names it has for them.
 pub(super) struct Bases {
@@ -41,6 +41,11 @@ impl Bases {
         })
     }
 
+    /// The config of an image, where the plan has it.
+    pub(super) fn config(&self, name: &str) -> Option<ImageConfig> {
+        Some(self.images.get(name)?.config.clone())
+    }
+
     /// An image of the plan.
     pub(super) fn get(&self, name: &str) -> &Image {
         &self.images[name]
@@ -64,23 +69,6 @@ impl Bases {
             new.then(|| (planned.number, triggers.clone()))
         });
         brought.collect()
-    }
-
-    /// Tells of images that are for other machines, where nobody asked for one.
-    pub(super) fn warn(&self, plan: &BuildPlan, progress: &dyn Progress) {
-        let host = Platform::host();
-        let mut told = BTreeSet::new();
-        for (name, span) in plan.images() {
-            let platform = platform_of(&self.images[name]);
-            if !platform.runs(&host) && told.insert(name) {
-                progress.event(Event::Warning {
-                    message: &format!(
-                        "the image {name:?} is for {platform}, and this machine is {host}"
-                    ),
-                    span: Some(span),
-                });
-            }
-        }
     }
 }
 
@@ -118,18 +106,17 @@ fn resolve(
     span: Span,
     platform: &Platform,
 ) -> Result<Image, BuildError> {
-    store
-        .resolve_for(name, platform)
-        .map_err(|error| match error {
-            StoreError::NoImage { name, nearest } => BuildError::NoBase {
-                name,
-                nearest,
-                span,
-            },
-            source => BuildError::Base {
-                name: name.to_owned(),
-                span,
-                source: Box::new(source),
-            },
-        })
+    let image = store.resolve_for(name, platform);
+    image.map_err(|error| match error {
+        StoreError::NoImage { name, nearest } => BuildError::NoBase {
+            name,
+            nearest,
+            span,
+        },
+        source => BuildError::Base {
+            name: name.to_owned(),
+            span,
+            source: Box::new(source),
+        },
+    })
 }

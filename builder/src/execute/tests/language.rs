@@ -107,7 +107,7 @@ fn an_error_in_a_trigger_names_it_and_its_image() {
 
 #[test]
 fn an_image_of_another_platform_is_asked_for_by_from_alone() {
-    let bench = Bench::new("FROM --platform=linux/arm/v7 arm\nENV a=b");
+    let bench = Bench::new("ARG P=linux/arm/v7\nFROM --platform=$P arm\nENV a=b");
     let arm = |config: &mut ImageConfig| {
         config.architecture = "arm".to_owned();
         config.variant = Some("v7".to_owned());
