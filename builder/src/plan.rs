@@ -227,7 +227,7 @@ impl BuildPlan {
         target: Option<&str>,
     ) -> Result<Self, PlanError> {
         let mut dockerfile = dockerfile;
-        let globals = globals.declare(&dockerfile)?;
+        let globals = globals.declare(&dockerfile, target)?;
         let bases = find_bases(&dockerfile, &globals)?;
         follow_stages(&mut dockerfile, &bases)?;
         let found = find_sources(&dockerfile, bases)?;
