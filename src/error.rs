@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::BuildError;
 use builder::cache::CacheError;
+use builder::cache::mounts::{CacheArchiveError, CacheMountError};
 use builder::dockerfile::ParseError;
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
@@ -52,6 +53,12 @@ pub enum Error {
     /// The build cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A cache mount could not be found, removed or used.
+    #[error(transparent)]
+    CacheMount(#[from] CacheMountError),
+    /// Cache mounts could not be saved or loaded.
+    #[error(transparent)]
+    CacheArchive(#[from] CacheArchiveError),
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),

@@ -11,6 +11,7 @@ mod execute;
 pub mod executor;
 pub mod glob;
 pub mod ignore;
+mod leak;
 pub mod plan;
 pub mod progress;
 pub mod remote;
@@ -21,4 +22,5 @@ mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
+pub use leak::{LeakError, Place};
 pub use request::BuildRequest;

@@ -4,12 +4,14 @@
 //! need are not in the plan.
 
 mod globals;
+mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::collections::BTreeMap;
 
+use image_format::descriptor::Platform;
 use image_format::nearest::nearest;
 
 use crate::dockerfile::expand::Asked;
@@ -39,6 +41,8 @@ pub struct PlannedStage {
     pub number: usize,
     /// What it stands on.
     pub base: Source,
+    /// The platform of the image it stands on, where `FROM` says which.
+    pub platform: Option<Platform>,
     /// What `COPY --from` copies from and `RUN --mount=from=` mounts, by the number of the
     /// instruction in the stage, and of the flag in the instruction: 0 for a `COPY`.
     pub sources: BTreeMap<(usize, usize), Source>,
@@ -73,6 +77,22 @@ pub enum PlanError {
     EmptyBase {
         /// As it is written.
         written: String,
+        /// Where.
+        span: Span,
+    },
+    /// The variables of `FROM --platform` left nothing.
+    #[error("the platform {written:?} is empty: its variables have no value")]
+    EmptyPlatform {
+        /// As it is written.
+        written: String,
+        /// Where.
+        span: Span,
+    },
+    /// `FROM --platform` with no platform.
+    #[error("{platform:?} is not a platform")]
+    BadPlatform {
+        /// As it is written, expanded.
+        platform: String,
         /// Where.
         span: Span,
     },
@@ -121,6 +141,8 @@ impl PlanError {
         match self {
             Self::Word(error) => Some(error.span),
             Self::EmptyBase { span, .. }
+            | Self::EmptyPlatform { span, .. }
+            | Self::BadPlatform { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -133,7 +155,10 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
-            Self::EmptyBase { .. } => {
+            Self::BadPlatform { .. } => {
+                Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
+            }
+            Self::EmptyBase { .. } | Self::EmptyPlatform { .. } => {
                 Some("declare it before FROM with ARG, or give it with --build-arg".to_owned())
             }
             Self::NoTarget {
@@ -162,6 +187,7 @@ impl PlanError {
 /// A stage of the file with its sources found, needed or not.
 struct Found {
     base: FileSource,
+    platform: Option<Platform>,
     sources: BTreeMap<(usize, usize), FileSource>,
 }
 
@@ -201,6 +227,7 @@ impl BuildPlan {
             stages.push(PlannedStage {
                 number,
                 base: place(found.base),
+                platform: found.platform,
                 sources: found
                     .sources
                     .into_iter()
@@ -259,6 +286,9 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
     let mut all = Vec::new();
     for (number, stage) in dockerfile.stages.iter().enumerate() {
         let base = find_base(dockerfile, globals, number, &stage.base)?;
+        let platform = stage.platform.as_ref();
+        let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
+        let platform = platform.transpose()?;
         let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
             match &instruction.command {
@@ -277,7 +307,11 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
                 _ => {}
             }
         }
-        all.push(Found { base, sources });
+        all.push(Found {
+            base,
+            platform,
+            sources,
+        });
     }
     Ok(all)
 }
@@ -399,7 +433,7 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     let mut needed = BTreeMap::from([(target, 0)]);
     let mut open = vec![target];
     while let Some(number) = open.pop() {
-        let Found { base, sources } = &found[number];
+        let Found { base, sources, .. } = &found[number];
         for source in std::iter::once(base).chain(sources.values()) {
             if let FileSource::Stage(other) = source
                 && needed.insert(*other, 0).is_none()

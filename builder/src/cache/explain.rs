@@ -237,6 +237,7 @@ fn reasons(
                 user,
                 workdir,
                 network,
+                script,
                 mounts,
                 surroundings,
             },
@@ -246,11 +247,15 @@ fn reasons(
                 user: new_user,
                 workdir: new_workdir,
                 network: new_network,
+                script: new_script,
                 mounts: new_mounts,
                 surroundings: new_surroundings,
             },
         ) => {
-            check(args == new_args, Reason::Instruction);
+            check(
+                args == new_args && script == new_script,
+                Reason::Instruction,
+            );
             check(user == new_user, Reason::User);
             check(workdir == new_workdir, Reason::Workdir);
             check(network == new_network, Reason::Network);

@@ -48,6 +48,9 @@ pub enum Reads {
         workdir: String,
         /// The network.
         network: RunNetwork,
+        /// The text of the program, where the Dockerfile holds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        script: Option<String>,
         /// What is mounted for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mounts: Vec<MountPart>,

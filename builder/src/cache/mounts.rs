@@ -10,6 +10,11 @@
 //! is in use as long as it is locked, so that a process that is killed leaves none in use. Nothing
 //! but [`CacheMounts`] removes them.
 
+mod archive;
+mod list;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
@@ -20,6 +25,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use image_format::digest::Digest;
 use image_format::layout::{Store, StoreError, TmpDir};
 use serde::{Deserialize, Serialize};
+
+pub use archive::CacheArchiveError;
+pub use list::Listed;
 
 use crate::cancel::Cancel;
 
@@ -47,6 +55,17 @@ pub enum CacheMountError {
     Cancelled {
         /// The id.
         id: String,
+    },
+    /// It was to be removed, saved or replaced, and somebody uses it.
+    #[error("the cache mount {0:?} is in use")]
+    InUse(String),
+    /// There is no such cache mount.
+    #[error("no cache mount {id:?} in the store")]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// The id that is nearest to it.
+        nearest: Option<String>,
     },
     /// The store failed.
     #[error(transparent)]
@@ -146,6 +165,17 @@ struct Record {
     used: u64,
 }
 
+impl Record {
+    fn write(&self, store: &Store, path: &Path) -> Result<(), CacheMountError> {
+        let file = store.tmp_file()?;
+        serde_json::to_writer(file.as_file(), self)
+            .map_err(io::Error::from)
+            .and_then(|()| Ok(file.persist(path)?))
+            .map_err(failed("write", path))?;
+        Ok(())
+    }
+}
+
 /// The cache mounts of a store.
 pub struct CacheMounts {
     store: Store,
@@ -177,7 +207,7 @@ impl CacheMounts {
             identity: mount.identity(),
             used: 0,
         };
-        let dir = self.all.join(record.identity.key()?.hex());
+        let dir = self.dir(&record.identity.key()?);
         let mut made = None;
         let mut fill = Some(fill);
         loop {
@@ -384,15 +414,6 @@ impl Held {
             used: now.map_or(0, |now| now.as_secs()),
             ..self.record.clone()
         };
-        let path = self.path.join(RECORD);
-        let file = store.tmp_file()?;
-        serde_json::to_writer(file.as_file(), &record)
-            .map_err(io::Error::from)
-            .and_then(|()| Ok(file.persist(&path)?))
-            .map_err(failed("write", &path))?;
-        Ok(())
+        record.write(store, &self.path.join(RECORD))
     }
 }
-
-#[cfg(test)]
-mod tests;

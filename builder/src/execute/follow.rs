@@ -10,6 +10,7 @@ use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::BuildRequest;
@@ -33,6 +34,8 @@ pub(super) struct Build<'a> {
     /// Ends this build alone.
     pub(super) cancel: Cancel,
     pub(super) book: Book,
+    /// What no layer may hold.
+    pub(super) secrets: Search<'a>,
 }
 
 impl Build<'_> {
@@ -105,20 +108,18 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let escape = self.plan.dockerfile.escape;
-        let created_by = match &self.expand(state, written)?.command {
+        let command = self.expand(state, written)?.command;
+        match &command {
             Command::Run(run) => return self.run(state, step, run),
             Command::Copy(copy) => return self.copy(state, step, copy, from),
             Command::Add(add) => return self.copy(state, step, &add.copy, None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
-            Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
-            Command::Env(pairs) => config::env(state, pairs),
-            Command::Label(pairs) => config::label(state, pairs),
-            Command::Expose(words) => config::expose(state, words)?,
-            Command::User(user) => config::user(state, user),
-            Command::Cmd(command) => config::cmd(state, command),
-            Command::Entrypoint(command) => config::entrypoint(state, command),
-        };
-        state.push(created_by, &self.created, None);
+            _ => {}
+        }
+        let created_by = config::apply(state, &command, &self.plan.globals, escape)?;
+        if let Some(created_by) = created_by {
+            state.push(created_by, &self.created, None);
+        }
         Ok(Outcome::Done(None))
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Step<'a> {
 pub(super) struct Keyed {
     pub(super) parts: Parts,
     pub(super) key: Digest,
+    /// Where the step is written.
+    pub(super) span: Span,
 }
 
 impl Build<'_> {
@@ -127,7 +129,7 @@ impl Build<'_> {
             // It was opened if anything copies from it.
             (None, None) => return Err(BuildError::Cancelled),
         };
-        let created_by = copy_created_by(copy);
+        let created_by = copy_created_by("COPY", copy);
         let base = state.stack();
         let wanted = CopyStep {
             sources: copy.paths().cloned().collect(),
@@ -260,14 +262,36 @@ impl Build<'_> {
         );
         let key = parts.key().map_err(CacheError::Record)?;
         self.book.note(step.position, key);
-        Ok(Keyed { parts, key })
+        Ok(Keyed {
+            parts,
+            key,
+            span: step.span,
+        })
     }
 
     fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
         if self.request.no_cache {
             return Ok(None);
         }
-        Ok(record::find(&self.request.store, &keyed.key)?)
+        let found = record::find(&self.request.store, &keyed.key)?;
+        let searched = self.search(keyed, found.flatten());
+        if let Err(BuildError::Leak { .. }) = &searched {
+            // An earlier build did not know what is secret.
+            record::forget(&self.request.store, &keyed.key)?;
+        }
+        searched.map(|()| found)
+    }
+
+    /// Searches a layer for the values of secrets, which no layer may hold.
+    fn search(&self, keyed: &Keyed, layer: Option<Layer>) -> Result<(), BuildError> {
+        let Some(layer) = layer else {
+            return Ok(());
+        };
+        let searched = self.secrets.layer(&self.request.store, layer.diff_id);
+        searched.map_err(|source| BuildError::Leak {
+            span: Some(keyed.span),
+            source,
+        })
     }
 
     /// Says why the cache does not have a step, if it had one like it.
@@ -294,6 +318,7 @@ impl Build<'_> {
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
     ) -> Result<Outcome, BuildError> {
+        self.search(&keyed, layer)?;
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
             below: state.diff_ids().to_vec(),
@@ -311,8 +336,11 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
 }
 
 /// As the image's history has it; `--from` is not in it.
-pub(super) fn copy_created_by(copy: &Copy) -> String {
-    let mut words = vec!["COPY".to_owned()];
+pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
+    let mut words = vec![name.to_owned()];
+    if copy.parents {
+        words.push("--parents".to_owned());
+    }
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
@@ -320,6 +348,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
     words.extend(copy.paths().map(|word| word.text.clone()));
+    words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

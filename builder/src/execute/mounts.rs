@@ -343,7 +343,7 @@ impl<'a> Build<'a> {
             source: path,
             read_only,
             copy: Box::new(copy),
-            keyed: Box::new(Keyed { parts, key }),
+            keyed: Box::new(Keyed { parts, key, span }),
         })
     }
 

@@ -31,6 +31,8 @@ pub struct RunStep {
     pub user: String,
     /// The network.
     pub network: RunNetwork,
+    /// The program itself, where the Dockerfile holds it.
+    pub script: Option<Script>,
     /// Variables besides `env` whose values are secrets.
     pub secret_env: Vec<(String, Secret)>,
     /// What is mounted in the root for the command, in that order.
@@ -96,6 +98,15 @@ pub struct FileAccess {
     pub uid: u32,
     /// The group.
     pub gid: u32,
+}
+
+/// An executable file that is there for one command alone: a heredoc with an interpreter line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Where it is, absolute inside the root.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
 }
 
 /// How a command ended.

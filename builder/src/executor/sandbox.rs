@@ -88,10 +88,12 @@ fn refused(step: &RunStep, error: SandboxError) -> ExecutorError {
 /// What the sandbox is to be, and what must last as long as it does.
 fn spec(step: &RunStep) -> Result<(SandboxSpec, Vec<Agent>), ExecutorError> {
     let mut mounts = vec![
-        file("/etc/resolv.conf", resolv_conf(step.network)),
-        file("/etc/hosts", hosts(&step.hosts)),
-        file("/etc/hostname", format!("{HOSTNAME}\n")),
+        file("/etc/resolv.conf", resolv_conf(step.network), 0o644),
+        file("/etc/hosts", hosts(&step.hosts), 0o644),
+        file("/etc/hostname", format!("{HOSTNAME}\n"), 0o644),
     ];
+    let script = step.script.iter();
+    mounts.extend(script.map(|script| file(&script.path, script.text.clone(), 0o755)));
     let mut agents = Vec::new();
     for mount in &step.mounts {
         mounts.push(Mount {
@@ -190,12 +192,9 @@ fn capabilities(network: RunNetwork) -> Vec<Capability> {
     usual.filter(fits).collect()
 }
 
-fn file(target: &str, contents: String) -> Mount {
+fn file(target: &str, contents: String, mode: u32) -> Mount {
     Mount {
-        source: MountSource::File {
-            contents,
-            mode: 0o644,
-        },
+        source: MountSource::File { contents, mode },
         target: PathBuf::from(target),
         read_only: true,
     }

@@ -3,6 +3,7 @@
 mod mount;
 mod redact;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use crate::cache::key::{MountPart, Reads, Surroundings};
 use crate::cancel::Cancel;
 use crate::dockerfile::Span;
 use crate::dockerfile::ast::Run;
-use crate::executor::{Executor, ExecutorError, RunStep};
+use crate::dockerfile::{CommandLine, Word, is_heredoc};
+use crate::executor::{Executor, ExecutorError, RunStep, Script};
 use crate::plan::Globals;
 use crate::progress::Output;
 use crate::request::{BuildRequest, RunNetwork};
@@ -27,6 +29,8 @@ use crate::stage::StageState;
 
 /// The build argument, and the variable of commands, that says how new a file may be.
 pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where a heredoc that is a program is mounted.
+const SCRIPTS: &str = "/dev/pipes";
 /// The variable that says where an agent's socket is.
 const AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Arguments that need no `ARG`, and that change neither key nor history: they say where the
@@ -124,6 +128,7 @@ pub(crate) struct PlannedRun {
     user: String,
     workdir: String,
     network: RunNetwork,
+    script: Option<Script>,
 }
 
 impl PlannedRun {
@@ -142,8 +147,10 @@ impl PlannedRun {
             let value = globals.given(name)?;
             (!env.contains_key(*name)).then(|| ((*name).to_owned(), value.to_owned()))
         });
+        let (command, script) = with_heredocs(run);
         Self {
-            args: command_args(state, &run.command),
+            args: command_args(state, &command),
+            script,
             proxies: proxies.collect(),
             env,
             user: state.config.config.user.clone(),
@@ -178,6 +185,7 @@ impl PlannedRun {
             user: self.user.clone(),
             workdir: self.workdir.clone(),
             network: self.network,
+            script: self.script.as_ref().map(|script| script.text.clone()),
             mounts,
             surroundings,
         }
@@ -215,6 +223,7 @@ impl PlannedRun {
             cwd: self.workdir,
             user: self.user,
             network: self.network,
+            script: self.script,
             secret_env: mounted.secret_env,
             mounts: mounted.mounts,
             hosts: on.request.add_hosts.clone(),
@@ -252,6 +261,39 @@ impl PlannedRun {
         let committed = committed.map_err(|error| RunError::Layer(Box::new(error)))?;
         Ok(committed.layer)
     }
+}
+
+/// The command with its heredocs. A heredoc alone is the text for the shell, or the program itself where it
+/// begins with `#!`; with others or beside a command the shell reads them.
+fn with_heredocs(run: &Run) -> (Cow<'_, CommandLine>, Option<Script>) {
+    let (CommandLine::Shell(text), Some(first)) = (&run.command, run.heredocs.first()) else {
+        return (Cow::Borrowed(&run.command), None);
+    };
+    let shell = |text| {
+        Cow::Owned(CommandLine::Shell(Word {
+            text,
+            span: first.span,
+        }))
+    };
+    if !is_heredoc(&text.text) {
+        let mut whole = text.text.clone();
+        for heredoc in &run.heredocs {
+            whole.push('\n');
+            whole.push_str(&heredoc.text);
+            whole.push_str(&heredoc.name);
+        }
+        return (shell(whole), None);
+    }
+    let content = first.content();
+    if !content.starts_with("#!") {
+        return (shell(content), None);
+    }
+    let path = format!("{SCRIPTS}/{}", first.name);
+    let script = Script {
+        path: path.clone(),
+        text: content,
+    };
+    (shell(path), Some(script))
 }
 
 /// Where commands run.
