@@ -1,4 +1,5 @@
 mod corpus;
+mod mounts;
 mod secrets;
 
 use std::fs;
