@@ -65,6 +65,7 @@ fn known(instruction: &str) -> &'static [(&'static str, Form)] {
             ("link", Form::Refused),
             ("parents", Form::Refused),
             ("exclude", Form::Refused),
+            ("closure", Form::Bool),
         ],
         "FROM" => &[("platform", Form::Refused)],
         "RUN" => &[

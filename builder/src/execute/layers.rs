@@ -106,6 +106,7 @@ impl Build<'_> {
             from,
             chown: copy.chown.clone(),
             chmod: copy.chmod.clone(),
+            closure: copy.closure,
             span: step.span,
         };
         let planned = copy::plan_copy(
@@ -311,6 +312,9 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     };
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
+    if copy.closure {
+        words.push("--closure".to_owned());
+    }
     words.extend(copy.paths().map(|word| word.text.clone()));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());

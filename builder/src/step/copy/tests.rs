@@ -35,6 +35,7 @@ struct Flags<'a> {
     chown: Option<&'a str>,
     chmod: Option<&'a str>,
     from: Option<&'a [LayerSource]>,
+    closure: bool,
 }
 
 impl Bench {
@@ -77,6 +78,7 @@ impl Bench {
             },
             chown: flags.chown.map(word),
             chmod: flags.chmod.map(word),
+            closure: flags.closure,
             span: SPAN,
         };
         let (store, base, cancel) = (&self.store, &self.base, &Cancel::new());
@@ -339,6 +341,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         from: CopySource::Context(&context),
         chown: None,
         chmod: None,
+        closure: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());
