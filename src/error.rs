@@ -167,6 +167,9 @@ pub enum Error {
     /// `--build-arg` is malformed.
     #[error("--build-arg {0:?} has no name")]
     BuildArg(String),
+    /// What commands of a build are to be given cannot be.
+    #[error(transparent)]
+    Given(#[from] crate::commands::build::GivenError),
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,

@@ -122,10 +122,10 @@ impl BuildError {
         match self {
             Self::Parse(error) => Some(error.span),
             Self::Plan(error) => error.span(),
-            Self::NoBase { span, .. }
-            | Self::Base { span, .. }
-            | Self::OnBuild { span, .. }
-            | Self::Run { span, .. } => Some(*span),
+            Self::NoBase { span, .. } | Self::Base { span, .. } | Self::OnBuild { span, .. } => {
+                Some(*span)
+            }
+            Self::Run { span, source } => source.span().or(Some(*span)),
             Self::Copy { span, source, .. } => source.span().or(Some(*span)),
             Self::Leak { span, .. } => *span,
             Self::Epoch { .. }

@@ -3,6 +3,7 @@
 mod base;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use jiff::Timestamp;
 use crate::cache::explain::Book;
 use crate::commit::commit;
 use crate::context::Context;
-use crate::dockerfile::{self, Command, Dockerfile};
+use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
@@ -71,12 +73,13 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     }
     let globals = Globals::new(&request.platform, given);
     let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
+    refuse(&plan)?;
     let progress = backend.progress;
     progress.event(Event::Planned { steps: &plan.steps });
     warn(request, &plan.dockerfile, progress);
 
     let bases = Bases::resolve(&request.store, &plan, progress)?;
-    let context = copies_context(&plan)
+    let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose()?;
     let build = Build {
@@ -122,10 +125,41 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+        .any(|instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
+}
+
+/// Refuses what is in the language and not built yet.
+fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
+    let error = |what: &str, span| {
+        let what = what.to_owned();
+        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
+    };
+    for place in 0..plan.stages.len() {
+        let stage = plan.stage(place);
+        if let Some(platform) = &stage.platform {
+            return error("the flag `--platform` of FROM", platform.span);
+        }
+        for Instruction { command, span, .. } in &stage.instructions {
+            let what = match command {
+                Command::Add(_) => "ADD",
+                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
+                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
+                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
+                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
+                _ => continue,
+            };
+            return error(what, *span);
+        }
+    }
+    Ok(())
 }
 
 /// Says what is accepted and probably not meant.

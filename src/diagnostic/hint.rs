@@ -42,6 +42,7 @@ fn known(error: &Error) -> Option<String> {
             cache_mount(error)
         }
         Error::Closure(error) => error.hint(),
+        Error::Given(error) => error.hint(),
         Error::Userns(error) => error.hint(),
         Error::Container(error) => error.hint(),
         Error::Listen(error) => error.hint().map(Into::into),

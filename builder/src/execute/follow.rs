@@ -62,9 +62,10 @@ impl Build<'_> {
                 id: planned.first_step + 1 + at,
                 built,
                 position: (planned.number, at),
+                place: (place, at),
                 span: instruction.span,
             };
-            let from = planned.copies.get(&at);
+            let from = planned.sources.get(&(at, 0));
             self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))
@@ -107,20 +108,18 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let escape = self.plan.dockerfile.escape;
-        let created_by = match &self.expand(state, written)?.command {
+        let command = self.expand(state, written)?.command;
+        match &command {
             Command::Run(run) => return self.run(state, step, run),
             Command::Copy(copy) => return self.copy(state, step, copy, from),
             Command::Add(add) => return self.copy(state, step, &add.copy, None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
-            Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
-            Command::Env(pairs) => config::env(state, pairs),
-            Command::Label(pairs) => config::label(state, pairs),
-            Command::Expose(words) => config::expose(state, words)?,
-            Command::User(user) => config::user(state, user),
-            Command::Cmd(command) => config::cmd(state, command),
-            Command::Entrypoint(command) => config::entrypoint(state, command),
-        };
-        state.push(created_by, &self.created, None);
+            _ => {}
+        }
+        let created_by = config::apply(state, &command, &self.plan.globals, escape)?;
+        if let Some(created_by) = created_by {
+            state.push(created_by, &self.created, None);
+        }
         Ok(Outcome::Done(None))
     }
 

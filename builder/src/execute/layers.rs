@@ -8,18 +8,20 @@ use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
 
 use super::follow::Build;
+use super::mounts::{Mounts, surroundings};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
-use crate::dockerfile::ast::{Copy, Run};
+use crate::dockerfile::ast::{CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
+use crate::request::RunNetwork;
 use crate::stage::StageState;
 use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
-use crate::step::{CopyError, config};
+use crate::step::{CopyError, RunError, config};
 
 /// A step that makes a layer.
 #[derive(Clone, Copy)]
@@ -29,16 +31,18 @@ pub(super) struct Step<'a> {
     pub(super) built: &'a [OnceLock<StageState>],
     /// The number of its stage in the file, and its own in the stage.
     pub(super) position: (usize, usize),
+    /// The place of its stage in the plan, and its own in the stage.
+    pub(super) place: (usize, usize),
     /// Where its instruction is written.
     pub(super) span: Span,
 }
 
 /// A step's key, and what it is made of.
-struct Keyed {
-    parts: Parts,
-    key: Digest,
+pub(super) struct Keyed {
+    pub(super) parts: Parts,
+    pub(super) key: Digest,
     /// Where the step is written.
-    span: Span,
+    pub(super) span: Span,
 }
 
 impl Build<'_> {
@@ -48,35 +52,63 @@ impl Build<'_> {
         step: Step<'_>,
         run: &Run,
     ) -> Result<Outcome, BuildError> {
-        let network = self.request.network;
+        let network = self.network(run.network, step.span)?;
+        let mounts = self.mounts(state, step, run)?;
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
-        let keyed = self.key(state, step, &created_by, planned.reads())?;
+        let reads = planned.reads(mounts.parts(), surroundings(self.request));
+        let keyed = self.key(state, step, &created_by, reads)?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, iter::empty());
-                let on = Place {
-                    store: &self.request.store,
-                    snapshotter: self.backend.snapshotter,
-                    executor: self.backend.executor,
-                    epoch: self.epoch,
-                    cancel: &self.cancel,
-                };
-                let layer = planned.run(&on, state, &keyed.key, &mut |stream, bytes| {
-                    let step = step.id;
-                    self.backend.progress.event(Event::Output {
-                        step,
-                        stream,
-                        bytes,
-                    });
-                });
+                self.explain(step, &keyed, mounts.files());
+                let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, iter::empty(), layer)?
+                self.keep(state, keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
         Ok(outcome)
+    }
+
+    fn do_run(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        planned: PlannedRun,
+        mounts: &Mounts<'_>,
+        key: &Digest,
+    ) -> Result<Option<Layer>, RunError> {
+        let on = Place {
+            store: &self.request.store,
+            snapshotter: self.backend.snapshotter,
+            executor: self.backend.executor,
+            epoch: self.epoch,
+            cancel: &self.cancel,
+            request: self.request,
+        };
+        on.executor.ready().map_err(RunError::Executor)?;
+        let mounted = self.ready(step, mounts)?;
+        planned.run(&on, state, mounted, key, &mut |stream, bytes| {
+            let step = step.id;
+            self.backend.progress.event(Event::Output {
+                step,
+                stream,
+                bytes,
+            });
+        })
+    }
+
+    /// The network of a command.
+    fn network(&self, asked: CommandNetwork, span: Span) -> Result<RunNetwork, BuildError> {
+        match (asked, self.request.network) {
+            (CommandNetwork::Default, network) => Ok(network),
+            (CommandNetwork::None, _) => Ok(RunNetwork::None),
+            (CommandNetwork::Host, RunNetwork::Host) => Ok(RunNetwork::Host),
+            (CommandNetwork::Host, RunNetwork::None) => {
+                Err(BuildError::run(span, RunError::NoNetwork))
+            }
+        }
     }
 
     pub(super) fn copy(
@@ -97,7 +129,7 @@ impl Build<'_> {
             // It was opened if anything copies from it.
             (None, None) => return Err(BuildError::Cancelled),
         };
-        let created_by = copy_created_by(copy);
+        let created_by = copy_created_by("COPY", copy);
         let base = state.stack();
         let wanted = CopyStep {
             sources: copy.paths().cloned().collect(),
@@ -107,6 +139,7 @@ impl Build<'_> {
             chown: copy.chown.clone(),
             chmod: copy.chmod.clone(),
             closure: copy.closure,
+            keep_top: false,
             span: step.span,
         };
         let planned = copy::plan_copy(
@@ -183,7 +216,7 @@ impl Build<'_> {
         self.keep(state, keyed, iter::empty(), layer)
     }
 
-    fn do_copy(
+    pub(super) fn do_copy(
         &self,
         step: Step<'_>,
         base: &[LayerSource],
@@ -194,14 +227,14 @@ impl Build<'_> {
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
     }
 
-    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+    pub(super) fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
         let step = step.id;
         let progress = self.backend.progress;
         progress.event(Event::Copied { step, bytes, total });
     }
 
     /// The layers of what a `COPY --from` copies from.
-    fn stack_of(
+    pub(super) fn stack_of(
         &self,
         source: &Source,
         built: &[OnceLock<StageState>],
@@ -304,8 +337,11 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
 }
 
 /// As the image's history has it; `--from` is not in it.
-pub(super) fn copy_created_by(copy: &Copy) -> String {
-    let mut words = vec!["COPY".to_owned()];
+pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
+    let mut words = vec![name.to_owned()];
+    if copy.parents {
+        words.push("--parents".to_owned());
+    }
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
@@ -316,6 +352,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
         words.push("--closure".to_owned());
     }
     words.extend(copy.paths().map(|word| word.text.clone()));
+    words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

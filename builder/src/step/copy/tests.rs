@@ -79,6 +79,7 @@ impl Bench {
             chown: flags.chown.map(word),
             chmod: flags.chmod.map(word),
             closure: flags.closure,
+            keep_top: false,
             span: SPAN,
         };
         let (store, base, cancel) = (&self.store, &self.base, &Cancel::new());
@@ -342,6 +343,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         chown: None,
         chmod: None,
         closure: false,
+        keep_top: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());
@@ -479,6 +481,7 @@ fn a_file_that_changes_is_noticed() {
             destination_span: SPAN,
             owner: None,
             mode: None,
+            keep_top: false,
             span: SPAN,
         };
         let origin = Origin::Context(&context);
