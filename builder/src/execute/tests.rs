@@ -264,7 +264,7 @@ fn misses_are_explained() {
 
 #[test]
 fn a_missed_copy_names_its_files() {
-    let bench = Bench::new("FROM scratch\nWORKDIR /to\nCOPY . .\nCMD x");
+    let bench = Bench::new("FROM scratch\nWORKDIR /to\nCOPY . .\nCMD [\"x\"]");
     let file = |name: &str| bench.request.context.join(name);
     for name in ["changed", "gone", "same"] {
         fs::write(file(name), "1").unwrap();
@@ -425,7 +425,7 @@ fn arguments_that_nothing_declares_are_told_of() {
         heard,
         [
             "the build argument \"B\" is used nowhere: no ARG declares it",
-            "the variable NOPE is not set, and stands for nothing",
+            "UndefinedVar: nothing defines `NOPE` here",
         ]
     );
     assert_eq!(
