@@ -1,5 +1,6 @@
 //! What goes to standard output: data, and nothing else.
 
+pub mod archive;
 pub mod table;
 pub mod units;
 

@@ -3,6 +3,7 @@
 mod base;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,12 @@ use crate::cache::explain::Book;
 use crate::check;
 use crate::commit::commit;
 use crate::context::Context;
+use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::check::Warning;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Globals, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
@@ -81,10 +84,10 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref());
     let plan = plan.inspect_err(|_| tell(progress, &warnings))?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn_unused(request, &plan.dockerfile, progress);
+    warn(request, &plan.dockerfile, progress);
 
     let bases = Bases::resolve(&request.store, &plan);
-    let context = copies_context(&plan)
+    let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose();
     let image = |name: &str| bases.as_ref().ok()?.config(name);
@@ -107,6 +110,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         platform: name_of(&request.platform),
         cancel: request.cancel.child(),
         book: Book::open(request),
+        secrets: Search::new(&request.secrets),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -117,7 +121,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created)
+    commit(request, target, &build.created, &build.secrets)
 }
 
 /// The newest time of a file, in seconds since 1970, and the same as the config writes it.
@@ -138,10 +142,15 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+        .any(|instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
 }
 
 /// Refuses what is in the language and not built yet.
@@ -162,9 +171,6 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
                 Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
                 Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
                 Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
-                Command::Run(run) if !run.mounts.is_empty() => "the flag `--mount` of RUN",
-                Command::Run(run) if run.network.is_some() => "the flag `--network` of RUN",
-                Command::Run(run) if run.security.is_some() => "the flag `--security` of RUN",
                 _ => continue,
             };
             return error(what, *span);
@@ -179,9 +185,8 @@ fn tell(progress: &dyn Progress, warnings: &[Warning]) {
     }
 }
 
-/// Says which build arguments are given for nothing. That is about the command line, and so none of the
-/// checks.
-fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
+/// Says what is odd about what was asked for. That is about the command line, and so none of the checks.
+fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
     let declared =
         |name: &str| {
@@ -192,6 +197,14 @@ fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn P
                 },
             )
         };
+    for id in Search::too_short(&request.secrets) {
+        progress.event(Event::Warning {
+            message: &format!(
+                "the value of the secret {id:?} is too short to be searched for in what is built"
+            ),
+            span: None,
+        });
+    }
     for name in request.build_args.keys() {
         if !PlannedRun::is_predefined(name) && name != check::CHECKS && !declared(name) {
             progress.event(Event::Warning {

@@ -12,6 +12,7 @@ mod execute;
 pub mod executor;
 pub mod glob;
 pub mod ignore;
+mod leak;
 pub mod plan;
 pub mod progress;
 pub mod remote;
@@ -22,4 +23,5 @@ mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
+pub use leak::{LeakError, Place};
 pub use request::BuildRequest;

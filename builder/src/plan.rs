@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use image_format::descriptor::Platform;
 use image_format::nearest::nearest;
 
+use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
 
@@ -43,8 +44,9 @@ pub struct PlannedStage {
     pub base: Source,
     /// The platform of the image it stands on, where `FROM` says which.
     pub platform: Option<Platform>,
-    /// What each `COPY --from` copies from, by the number of the instruction in the stage.
-    pub copies: BTreeMap<usize, Source>,
+    /// What `COPY --from` copies from and `RUN --mount=from=` mounts, by the number of the
+    /// instruction in the stage, and of the flag in the instruction: 0 for a `COPY`.
+    pub sources: BTreeMap<(usize, usize), Source>,
     /// Its step for `FROM`; those of its instructions follow.
     pub first_step: StepId,
 }
@@ -187,7 +189,7 @@ impl PlanError {
 struct Found {
     base: FileSource,
     platform: Option<Platform>,
-    copies: BTreeMap<usize, FileSource>,
+    sources: BTreeMap<(usize, usize), FileSource>,
 }
 
 /// As [`Source`], with stages by their number in the file.
@@ -217,6 +219,7 @@ impl BuildPlan {
             if !needed.contains_key(&number) {
                 continue;
             }
+            check_mounts(&dockerfile.stages[number], dockerfile.escape)?;
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
@@ -226,8 +229,8 @@ impl BuildPlan {
                 number,
                 base: place(found.base),
                 platform: found.platform,
-                copies: found
-                    .copies
+                sources: found
+                    .sources
                     .into_iter()
                     .map(|(at, source)| (at, place(source)))
                     .collect(),
@@ -274,7 +277,7 @@ impl BuildPlan {
 
     fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
         self.stages.iter().enumerate().flat_map(|(place, stage)| {
-            let all = std::iter::once(&stage.base).chain(stage.copies.values());
+            let all = std::iter::once(&stage.base).chain(stage.sources.values());
             all.map(move |source| (place, source))
         })
     }
@@ -287,18 +290,28 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
         let platform = stage.platform.as_ref();
         let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
         let platform = platform.transpose()?;
-        let mut copies = BTreeMap::new();
+        let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
-            if let Command::Copy(copy) = &instruction.command
-                && let Some(from) = &copy.from
-            {
-                copies.insert(at, find_from(dockerfile, number, from)?);
+            match &instruction.command {
+                Command::Copy(copy) => {
+                    if let Some(from) = &copy.from {
+                        sources.insert((at, 0), find_from(dockerfile, number, from)?);
+                    }
+                }
+                Command::Run(run) => {
+                    for (flag, mount) in run.mounts.iter().enumerate() {
+                        if let Some(from) = mount.from() {
+                            sources.insert((at, flag), find_named(dockerfile, number, from)?);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
         all.push(Found {
             base,
             platform,
-            copies,
+            sources,
         });
     }
     Ok(all)
@@ -334,33 +347,55 @@ fn find_base(
     })
 }
 
+/// What `COPY --from` names: a stage also by its number.
 fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
     let stages = dockerfile.stages.len();
-    let found = match from.text.parse::<usize>() {
-        Ok(number) if number >= stages => {
-            let span = from.span;
-            return Err(PlanError::NoStage {
-                number,
-                stages,
-                span,
-            });
-        }
-        Ok(number) => Some(number),
-        Err(_) => stage_named(&dockerfile.stages[..own], &from.text)
-            .or_else(|| stage_named(&dockerfile.stages, &from.text)),
-    };
-    match found {
-        Some(number) if number < own => Ok(FileSource::Stage(number)),
-        Some(_) => Err(PlanError::NotYetBuilt {
-            name: from.text.clone(),
-            span: from.span,
+    let span = from.span;
+    match from.text.parse::<usize>() {
+        Ok(number) if number >= stages => Err(PlanError::NoStage {
+            number,
+            stages,
+            span,
         }),
+        Ok(number) if number < own => Ok(FileSource::Stage(number)),
+        Ok(_) => Err(not_yet_built(from)),
+        Err(_) => find_named(dockerfile, own, from),
+    }
+}
+
+/// What `from` of a mount names.
+fn find_named(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
+    let above = stage_named(&dockerfile.stages[..own], &from.text);
+    match above.or_else(|| stage_named(&dockerfile.stages, &from.text)) {
+        Some(number) if number < own => Ok(FileSource::Stage(number)),
+        Some(_) => Err(not_yet_built(from)),
         None if from.text == "scratch" => Ok(FileSource::Scratch),
         None => Ok(FileSource::Image {
             name: from.text.clone(),
             span: from.span,
         }),
     }
+}
+
+fn not_yet_built(from: &Word) -> PlanError {
+    PlanError::NotYetBuilt {
+        name: from.text.clone(),
+        span: from.span,
+    }
+}
+
+/// Checks the mounts that hold no variable: those that do are checked when it has its value.
+fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
+    for instruction in &stage.instructions {
+        if let Command::Run(run) = &instruction.command {
+            for mount in run.mounts.iter().filter(|mount| mount.is_constant()) {
+                mount
+                    .expand(escape, &|_| None, &mut Asked::default())?
+                    .read()?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Of two stages with one name the later is meant.
@@ -394,8 +429,8 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     let mut needed = BTreeMap::from([(target, 0)]);
     let mut open = vec![target];
     while let Some(number) = open.pop() {
-        let Found { base, copies, .. } = &found[number];
-        for source in std::iter::once(base).chain(copies.values()) {
+        let Found { base, sources, .. } = &found[number];
+        for source in std::iter::once(base).chain(sources.values()) {
             if let FileSource::Stage(other) = source
                 && needed.insert(*other, 0).is_none()
             {

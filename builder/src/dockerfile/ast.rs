@@ -281,12 +281,40 @@ pub struct Run {
     pub command: CommandLine,
     /// The heredocs that a shell form opens, in that order.
     pub heredocs: Vec<Heredoc>,
-    /// The values of `--mount`, as they are written.
-    pub mounts: Vec<Word>,
+    /// `--mount`
+    pub mounts: Vec<MountFlag>,
     /// `--network`
-    pub network: Option<Word>,
-    /// `--security`
-    pub security: Option<Word>,
+    pub network: CommandNetwork,
+}
+
+/// The network of a `RUN`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommandNetwork {
+    /// The build's.
+    #[default]
+    Default,
+    /// Its own loopback alone.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// A `--mount` of `RUN`, cut into its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountFlag {
+    /// Its options, in that order: see [`MountFlag::read`].
+    pub options: Vec<MountOption>,
+    /// Its value.
+    pub span: Span,
+}
+
+/// An option of a mount: `name=value`, or `name` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    /// The name, in lower case.
+    pub name: Word,
+    /// The value; may hold variables.
+    pub value: Option<Word>,
 }
 
 /// `COPY`.

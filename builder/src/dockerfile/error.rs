@@ -2,6 +2,7 @@
 
 use super::duration::DurationError;
 use super::expand::ExpandError;
+use super::mount::MountError;
 use super::port::PortError;
 use super::span::Span;
 
@@ -245,6 +246,23 @@ pub enum ParseErrorKind {
     /// A word that cannot be expanded.
     #[error(transparent)]
     Expand(#[from] ExpandError),
+    /// What docker can grant a command, and mkimg does not.
+    #[error("{what} is not granted")]
+    NotGranted {
+        /// The flag, with its value.
+        what: String,
+    },
+    /// A flag whose value is none of those it has.
+    #[error("there is no `--{flag}={value}`")]
+    NotAChoice {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A `--mount` of `RUN`.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// A port of `EXPOSE`.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -98,7 +98,7 @@ impl Instruction {
             | Command::Maintainer(_)
             | Command::Onbuild(_)
             | Command::Shell(_) => self.command.clone(),
-            Command::Run(run) => Command::Run(expand_run(run, expand)?),
+            Command::Run(run) => Command::Run(expand_run(run, escape, lookup, &mut asked)?),
             Command::Arg(declarations) => {
                 let mut declarations = declarations.clone();
                 for default in declarations
@@ -166,11 +166,17 @@ fn expand_pairs(
 /// The command itself is for its shell to expand.
 fn expand_run(
     run: &Run,
-    mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+    escape: char,
+    lookup: Lookup<'_>,
+    asked: &mut Asked,
 ) -> Result<Run, ParseError> {
+    let mounts = run.mounts.iter().map(|mount| {
+        let mount = mount.expand(escape, lookup, asked)?;
+        mount.read()?;
+        Ok(mount)
+    });
     Ok(Run {
-        network: expand_optional(&run.network, &mut expand)?,
-        security: expand_optional(&run.security, &mut expand)?,
+        mounts: mounts.collect::<Result<_, _>>()?,
         ..run.clone()
     })
 }

@@ -87,7 +87,7 @@ fn known(instruction: &str) -> &'static [(&'static str, Form)] {
             ("mount", Form::Values),
             ("network", Form::Value),
             ("security", Form::Value),
-            ("device", Form::Refused),
+            ("device", Form::Values),
         ],
         _ => &[],
     }

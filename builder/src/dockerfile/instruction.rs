@@ -8,6 +8,7 @@ use super::duration;
 use super::error::{ParseError, ParseErrorKind};
 use super::flags::Flags;
 use super::heredoc;
+use super::run::{check_rights, mounts, network};
 use super::statement::Statement;
 
 /// The instructions of the language.
@@ -64,13 +65,15 @@ impl Statement<'_> {
                 Command::Maintainer(self.rest_as_word(name, "a name")?)
             }
             "ONBUILD" => Command::Onbuild(self.trigger(warnings)?),
-            "RUN" => Command::Run(Run {
-                command: self.command_line(warnings)?,
-                heredocs: self.heredocs().to_vec(),
-                mounts: flags.take_all("mount"),
-                network: flags.take("network"),
-                security: flags.take("security"),
-            }),
+            "RUN" => {
+                check_rights(&mut flags)?;
+                Command::Run(Run {
+                    command: self.command_line(warnings)?,
+                    heredocs: self.heredocs().to_vec(),
+                    mounts: mounts(&mut flags)?,
+                    network: network(&mut flags)?,
+                })
+            }
             "SHELL" => Command::Shell(self.shell()?),
             "STOPSIGNAL" => Command::StopSignal(self.rest_as_word(name, "a signal")?),
             "USER" => Command::User(self.rest_as_word(name, "a user")?),

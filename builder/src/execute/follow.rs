@@ -10,6 +10,7 @@ use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::BuildRequest;
@@ -33,6 +34,8 @@ pub(super) struct Build<'a> {
     /// Ends this build alone.
     pub(super) cancel: Cancel,
     pub(super) book: Book,
+    /// What no layer may hold.
+    pub(super) secrets: Search<'a>,
 }
 
 impl Build<'_> {
@@ -59,9 +62,10 @@ impl Build<'_> {
                 id: planned.first_step + 1 + at,
                 built,
                 position: (planned.number, at),
+                place: (place, at),
                 span: instruction.span,
             };
-            let from = planned.copies.get(&at);
+            let from = planned.sources.get(&(at, 0));
             self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))

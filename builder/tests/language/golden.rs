@@ -37,7 +37,7 @@ const KINDS: [&str; 33] = [
     "NoInstructions",
     "NotATrigger",
     "NotAString",
-    "NotSupported",
+    "NotGranted",
     "NulByte",
     "ShellNeedsJson",
     "SyntaxVersion",

@@ -136,7 +136,10 @@ fn words(command: &Command) -> Vec<&Word> {
             .collect(),
         Command::Copy(copy) => of_copy(copy).collect(),
         Command::Add(Add { copy, checksum, .. }) => of_copy(copy).chain(checksum).collect(),
-        Command::Run(run) => run.mounts.iter().collect(),
+        Command::Run(run) => {
+            let options = run.mounts.iter().flat_map(|mount| &mount.options);
+            options.filter_map(|option| option.value.as_ref()).collect()
+        }
         Command::StopSignal(word) | Command::User(word) | Command::Workdir(word) => vec![word],
         Command::Volume(words) => words.iter().collect(),
         Command::Arg(_)

@@ -169,7 +169,7 @@ fn configs_and_histories_of_real_dockerfiles_are_buildkits() {
             Err(Refused::Wrong(error)) => panic!("{text}: {error}"),
         }
     }
-    assert_eq!(same, 313);
+    assert_eq!(same, 332);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn configs_and_histories_of_builds_are_buildkits() {
             }
         }
     }
-    assert_eq!(same, 114);
+    assert_eq!(same, 122);
 }
 
 /// `--build-arg`s, given as a list of `name=value`, where a bare name is the environment's, or as
