@@ -13,12 +13,12 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::reference::Reference;
+use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
@@ -204,7 +204,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Offline,
+        remote: &Network::new(&request.store),
     };
     builder::build(request, backend)
 }
