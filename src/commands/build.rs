@@ -15,7 +15,6 @@ use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::reference::Reference;
-use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
 use crate::cli::Globals;
@@ -160,7 +159,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Network::new(&request.store),
+        remote: &remote::Network::new(&request.store),
     };
     builder::build(request, backend)
 }
