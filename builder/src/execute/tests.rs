@@ -1,5 +1,6 @@
 mod corpus;
 mod language;
+mod mounts;
 mod secrets;
 
 use std::fs;
