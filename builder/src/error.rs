@@ -21,6 +21,22 @@ pub enum BuildError {
     /// The Dockerfile cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// `BUILDKIT_DOCKERFILE_CHECK` is malformed.
+    #[error("the build argument BUILDKIT_DOCKERFILE_CHECK is {value:?}")]
+    CheckArgument {
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        source: Box<ParseError>,
+    },
+    /// The Dockerfile makes warnings errors, and there are some.
+    #[error("{warnings} warnings are errors here: {}", rules.join(", "))]
+    Checks {
+        /// How many.
+        warnings: usize,
+        /// The rules that they are of.
+        rules: Vec<&'static str>,
+    },
     /// The store has no such image.
     #[error("there is no image {name:?} in the store")]
     NoBase {
@@ -128,7 +144,9 @@ impl BuildError {
             Self::Run { span, source } => source.span().or(Some(*span)),
             Self::Copy { span, source, .. } => source.span().or(Some(*span)),
             Self::Leak { span, .. } => *span,
-            Self::Epoch { .. }
+            Self::CheckArgument { .. }
+            | Self::Checks { .. }
+            | Self::Epoch { .. }
             | Self::Context(_)
             | Self::Cache(_)
             | Self::Store(_)
@@ -155,6 +173,11 @@ impl BuildError {
             Self::OnBuild { .. } => {
                 Some("write those instructions into this Dockerfile, and use another base".into())
             }
+            Self::CheckArgument { source, .. } => source.hint.clone(),
+            Self::Checks { .. } => Some(
+                "`error=true` of `# check` makes them so: mend them, or skip them by skip=RULE"
+                    .into(),
+            ),
             Self::Context(error) => error.hint(),
             Self::Copy { source, .. } => source.hint(),
             Self::Leak { source, .. } => source.hint(),

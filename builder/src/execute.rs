@@ -14,9 +14,11 @@ use image_format::snapshot::Snapshotter;
 use jiff::Timestamp;
 
 use crate::cache::explain::Book;
+use crate::check;
 use crate::commit::commit;
 use crate::context::Context;
 use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::check::Warning;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
@@ -63,7 +65,13 @@ pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
 }
 
 fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
-    let dockerfile = dockerfile::parse(&request.dockerfile.text)?;
+    let progress = backend.progress;
+    let (dockerfile, error) = dockerfile::parse_as_far(&request.dockerfile.text);
+    let checks = check::checks(&dockerfile, &request.build_args)?;
+    if let Some(error) = error {
+        tell(progress, &dockerfile::check::text(&dockerfile, &checks));
+        return Err(error.into());
+    }
     let (epoch, created) = epoch(request)?;
     let mut given = request.build_args.clone();
     if let Some(epoch) = request.epoch {
@@ -72,16 +80,25 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
             .or_insert_with(|| epoch.to_string());
     }
     let globals = Globals::new(&request.platform, given);
-    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
-    refuse(&plan)?;
-    let progress = backend.progress;
+    let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
+    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref());
+    let plan = plan.inspect_err(|_| tell(progress, &warnings))?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn(request, &plan.dockerfile, progress);
+    warn_unused(request, &plan.dockerfile, progress);
 
-    let bases = Bases::resolve(&request.store, &plan, progress)?;
+    let bases = Bases::resolve(&request.store, &plan);
     let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
-        .transpose()?;
+        .transpose();
+    let image = |name: &str| bases.as_ref().ok()?.config(name);
+    let opened = context.as_ref().ok().and_then(Option::as_ref);
+    let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);
+    warnings.extend(found);
+    let warnings = check::sorted(warnings);
+    tell(progress, &warnings);
+    let (bases, context) = (bases?, context?);
+    check::fail(&checks, &warnings)?;
+    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -162,14 +179,15 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Says what is accepted and probably not meant.
-fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
-    for warning in &dockerfile.warnings {
-        progress.event(Event::Warning {
-            message: &warning.kind.to_string(),
-            span: Some(warning.span),
-        });
+fn tell(progress: &dyn Progress, warnings: &[Warning]) {
+    for warning in warnings {
+        progress.event(Event::Check { warning });
     }
+}
+
+/// Says which build arguments are given for nothing. That is about the command line, and so none of the
+/// checks.
+fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
     let declared =
         |name: &str| {
@@ -189,7 +207,7 @@ fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress
         });
     }
     for name in request.build_args.keys() {
-        if !PlannedRun::is_predefined(name) && !declared(name) {
+        if !PlannedRun::is_predefined(name) && name != check::CHECKS && !declared(name) {
             progress.event(Event::Warning {
                 message: &format!(
                     "the build argument {name:?} is used nowhere: no ARG declares it"

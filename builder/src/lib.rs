@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod cancel;
+pub mod check;
 mod commit;
 pub mod context;
 pub mod dockerfile;

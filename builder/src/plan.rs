@@ -20,6 +20,7 @@ use crate::progress::{StepId, StepInfo, StepKind};
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
+pub(crate) use platform::parse as parse_platform;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -399,12 +400,7 @@ fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
 
 /// Of two stages with one name the later is meant.
 fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
-    stages.iter().rposition(|stage| {
-        stage
-            .name
-            .as_ref()
-            .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
-    })
+    stages.iter().rposition(|stage| stage.is_named(name))
 }
 
 fn is_exact(stage: &Stage, name: &str) -> bool {

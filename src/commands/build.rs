@@ -1,7 +1,7 @@
 //! `mkimg build`.
 
 mod given;
-mod input;
+pub(super) mod input;
 mod nowhere;
 mod on_demand;
 
@@ -11,14 +11,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use builder::cancel::Cancel;
+use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
+use image_format::descriptor::Platform;
 use image_format::reference::Reference;
+use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
+use super::check;
 use crate::cli::Globals;
 use crate::environment::source_date_epoch;
 use crate::error::{BuildFailure, Error};
@@ -68,6 +71,9 @@ pub struct BuildArgs {
     /// A limit of the processes of RUN, as in nofile=1024:2048; -1 is no limit
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
+    /// Check the Dockerfile, as `mkimg check` does, and build nothing
+    #[arg(long)]
+    check: bool,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     progress: Mode,
@@ -102,6 +108,17 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let epoch = source_date_epoch()?;
     input::check_context(&args.context)?;
     let dockerfile = input::dockerfile(&args.context, args.file.as_deref())?;
+    if args.check {
+        let request = CheckRequest {
+            store: globals.existing_store(),
+            context: Some(args.context.clone()),
+            dockerfile,
+            build_args,
+            target: args.target.clone(),
+            platform: Platform::host(),
+        };
+        return check::report(&request, check::Format::Text);
+    }
     let display = Display::new(match args.quiet {
         true => Mode::Quiet,
         false => args.progress,
@@ -187,7 +204,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Offline,
+        remote: &Network::new(&request.store),
     };
     builder::build(request, backend)
 }

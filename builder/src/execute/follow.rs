@@ -123,26 +123,13 @@ impl Build<'_> {
         Ok(Outcome::Done(None))
     }
 
-    /// Expands an instruction; its variables that stand for nothing are told of.
+    /// Expands an instruction.
     fn expand(&self, state: &StageState, written: &Instruction) -> Result<Instruction, BuildError> {
         if let Command::Arg(_) = written.command {
             // Each of its words sees those before it: it expands them itself.
             return Ok(written.clone());
         }
         let lookup = |name: &str| state.lookup(name);
-        let (instruction, asked) = written.expand(self.plan.dockerfile.escape, &lookup)?;
-        for name in &asked.unset {
-            let message = match self.plan.globals.get(name) {
-                Some(_) => format!(
-                    "the variable {name} is not set in this stage: it takes `ARG {name}` after FROM"
-                ),
-                None => format!("the variable {name} is not set, and stands for nothing"),
-            };
-            self.backend.progress.event(Event::Warning {
-                message: &message,
-                span: Some(written.span),
-            });
-        }
-        Ok(instruction)
+        Ok(written.expand(self.plan.dockerfile.escape, &lookup)?.0)
     }
 }
