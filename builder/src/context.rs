@@ -103,6 +103,11 @@ impl Context {
         }
     }
 
+    /// What is left out of it.
+    pub(crate) fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// What is at a path of the context, in which no symbolic link may be but at its end; `None`
     /// where nothing is, or the ignore file leaves it out.
     ///
@@ -110,11 +115,6 @@ impl Context {
     /// When it cannot be read.
     pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Found>, ContextError> {
         walk::look(self, path)
-    }
-
-    /// What is left out of it.
-    pub(crate) fn ignore(&self) -> &Ignore {
-        &self.ignore
     }
 
     /// The digests known of the context's files.
