@@ -26,10 +26,9 @@ fn refused(ran: Ran, words: &[&str]) {
     for word in words {
         assert!(ran.err().contains(word), "{word:?} is missing: {ran}");
     }
-    assert!(
-        !ran.err().contains(VALUE) && !ran.out().contains(VALUE),
-        "{ran}"
-    );
+    // A value that stands in the Dockerfile itself is shown with its step, and in no error.
+    let told = ran.err().lines().filter(|line| !line.starts_with('#'));
+    assert!(!told.collect::<String>().contains(VALUE), "{ran}");
 }
 
 /// Every file of the store that holds the value.
@@ -61,12 +60,6 @@ fn a_layer_that_holds_it_fails_the_build_and_goes() {
             env.mkimg(["inspect", "out"]).exits(1);
             assert_eq!(holders(&env), [""; 0]);
         }
-        let good =
-            format!("{MOUNT} test \"$(cat /run/secrets/token)\" = {VALUE} && echo x > /done");
-        refused(
-            build(&env, &good, &["--secret", "id=token,src=token"]),
-            &["history"],
-        );
         let good = format!("{MOUNT} grep -q horse /run/secrets/token && echo x > /done");
         build(&env, &good, &["--secret", "id=token,src=token"]).success();
         assert_eq!(holders(&env), [""; 0]);
@@ -98,6 +91,10 @@ fn names_links_attributes_and_the_config_are_searched() {
         ),
         (format!("LABEL a=b c=x{VALUE}"), "config.Labels.c"),
         (format!("ENV A={VALUE}"), "config.Env"),
+        (
+            format!("RUN test x != {VALUE} && echo > /done"),
+            "history[1].created_by",
+        ),
         (
             format!("HEALTHCHECK CMD curl {VALUE}"),
             "config.Healthcheck",
