@@ -86,7 +86,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
     let (epoch, created) = epoch(&plan.globals)?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn_unused(request, &plan.dockerfile, progress);
+    warn(request, &plan.dockerfile, progress);
 
     let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
@@ -205,8 +205,8 @@ fn tell(progress: &dyn Progress, warnings: &[Warning]) {
     }
 }
 
-/// Says what is given for nothing. That is about the command line, and so none of the checks.
-fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
+/// Says what is odd about what was asked for. That is about the command line, and so none of the checks.
+fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     for id in Search::too_short(&request.secrets) {
         progress.event(Event::Warning {
             message: &format!(
