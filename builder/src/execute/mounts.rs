@@ -318,6 +318,7 @@ impl<'a> Build<'a> {
             from: CopySource::Context(context),
             chown: None,
             chmod: None,
+            closure: false,
             // The context's own are of no concern to a build.
             keep_top: path != "/",
             span,

@@ -8,6 +8,7 @@
 //! layers below ────── rootfs ────┴─► target ──► layer
 //! ```
 
+mod closure;
 mod contents;
 mod error;
 mod layer;
@@ -59,6 +60,8 @@ pub(crate) struct CopyStep<'a> {
     pub(crate) chown: Option<Word>,
     /// `--chmod`
     pub(crate) chmod: Option<Word>,
+    /// `--closure`: whether what the programs need comes along.
+    pub(crate) closure: bool,
     /// Whether a directory whose contents are copied brings its own permissions too.
     pub(crate) keep_top: bool,
     /// Where the instruction is written.
@@ -117,6 +120,7 @@ enum Work<'a> {
     Stack {
         layers: &'a [LayerSource],
         sources: Vec<Word>,
+        closure: bool,
         words: Words,
     },
     /// A directory.
@@ -185,7 +189,10 @@ pub(crate) fn plan_copy<'a>(
     match step.from {
         CopySource::Context(context) => {
             let maker = Maker::new(store, base, epoch, cancel);
-            let sources = maker.find(context, &step.sources)?;
+            let mut sources = maker.find(context, &step.sources)?;
+            if step.closure {
+                closure::add_from_context(context, maker.epoch, &mut sources, step.span)?;
+            }
             let read = reading::read(&maker, context, sources, &words, progress)?;
             let digest = |source, entry| read.digest(source, entry);
             let reads = Reads::Context {
@@ -214,6 +221,7 @@ pub(crate) fn plan_copy<'a>(
                 work: Work::Stack {
                     layers,
                     sources: step.sources.clone(),
+                    closure: step.closure,
                     words,
                 },
             })
@@ -299,12 +307,16 @@ pub(crate) fn copy(
         Work::Stack {
             layers,
             sources,
+            closure,
             words,
         } => {
             let from = Rootfs::open(store, layers)?;
             let mut found = Vec::new();
             for word in sources {
                 found.extend(stack::find(&from, word)?);
+            }
+            if *closure {
+                closure::add_from_rootfs(&from, &mut found, words.span)?;
             }
             maker.make(
                 &found,

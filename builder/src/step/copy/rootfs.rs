@@ -84,6 +84,15 @@ impl Rootfs {
             .filter(|_| matches!(node.kind, Kind::File { .. }))
     }
 
+    /// The tar of a layer, by its number, and what names it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn tar(&self, layer: usize) -> Result<(File, Digest), CopyError> {
+        let layer = self.layers.get(layer).ok_or(CopyError::Reader)?;
+        Ok((layers::plain(&self.store, layer)?, layer.diff_id))
+    }
+
     /// A reader of files' contents.
     pub(super) fn reader(&self) -> Reader<'_> {
         Reader {

@@ -15,6 +15,24 @@ pub(super) struct Source {
     pub(super) at: Vec<u8>,
     /// Itself, and what is in it, sorted as in a layer.
     pub(super) entries: Vec<SourceEntry>,
+    /// Where it goes.
+    pub(super) role: Role,
+}
+
+/// Where a source goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To the destination.
+    Asked,
+    /// To the path it has: a link to what a program needs.
+    Link,
+    /// To the path it has: what a program needs.
+    Needed {
+        /// The path by which it is looked for.
+        asked: Vec<u8>,
+        /// The program that finds it by where the program itself lies, if one does.
+        beside: Option<Vec<u8>>,
+    },
 }
 
 /// An entry to be copied.
@@ -77,6 +95,7 @@ impl Source {
                 .into_iter()
                 .map(|entry| SourceEntry::of_context(entry, epoch))
                 .collect(),
+            role: Role::Asked,
         }
     }
 
@@ -87,7 +106,8 @@ impl Source {
 }
 
 impl SourceEntry {
-    fn of_context(found: Found, epoch: Timestamp) -> Self {
+    /// What was found in the context, as it is in an image.
+    pub(super) fn of_context(found: Found, epoch: Timestamp) -> Self {
         let kind = match found.kind {
             FoundKind::Dir => SourceKind::Dir,
             FoundKind::File { id, linked } => SourceKind::File(SourceFile {

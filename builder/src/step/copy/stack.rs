@@ -10,7 +10,7 @@ use crate::glob::Glob;
 use super::CopyError;
 use super::resolve::{Seen, parent, resolve};
 use super::rootfs::Rootfs;
-use super::source::{Source, SourceEntry, SourceKind, join};
+use super::source::{Role, Source, SourceEntry, SourceKind, join};
 
 /// What a source names, with all that is in it: owners, times and attributes as they are.
 ///
@@ -85,7 +85,12 @@ fn found(rootfs: &Rootfs, name: Vec<u8>, span: Span) -> Result<Source, CopyError
         }
         entries.push(next);
     }
-    Ok(Source { name, at, entries })
+    Ok(Source {
+        name,
+        at,
+        entries,
+        role: Role::Asked,
+    })
 }
 
 fn entry(below: Vec<u8>, kind: SourceKind, meta: Meta) -> SourceEntry {

@@ -35,6 +35,7 @@ struct Flags<'a> {
     chown: Option<&'a str>,
     chmod: Option<&'a str>,
     from: Option<&'a [LayerSource]>,
+    closure: bool,
 }
 
 impl Bench {
@@ -77,6 +78,7 @@ impl Bench {
             },
             chown: flags.chown.map(word),
             chmod: flags.chmod.map(word),
+            closure: flags.closure,
             keep_top: false,
             span: SPAN,
         };
@@ -340,6 +342,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         from: CopySource::Context(&context),
         chown: None,
         chmod: None,
+        closure: false,
         keep_top: false,
         span: SPAN,
     };
