@@ -53,6 +53,7 @@ impl StageState {
             own_cmd: false,
             ..below.clone()
         };
+        stage.config.config.on_build.clear();
         let env = stage.config.config.env.iter().map(|entry| split(entry));
         stage
             .env
@@ -60,8 +61,9 @@ impl StageState {
         stage
     }
 
-    /// On an image with this config and these layers.
+    /// On an image with this config and these layers; its triggers are this stage's own instructions.
     pub(crate) fn on(mut config: ImageConfig, layers: Vec<Descriptor>) -> Self {
+        config.config.on_build.clear();
         let env = &mut config.config.env;
         if !env.iter().any(|entry| split(entry).0 == "PATH") {
             env.push(format!("PATH={DEFAULT_PATH}"));

@@ -18,7 +18,6 @@ use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::reference::Reference;
-use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
@@ -204,7 +203,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Network::new(&request.store),
+        remote: &remote::Network::new(&request.store),
     };
     builder::build(request, backend)
 }
