@@ -1,12 +1,16 @@
 //! What holds for any text: it is parsed or refused, in time, and every place that is named is in it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use builder::check::CheckRequest;
 use builder::dockerfile::ast::{Add, Command, CommandLine, Instruction, Word};
 use builder::dockerfile::expand::{Asked, ExpandError, MAX_EXPANDED_BYTES};
 use builder::dockerfile::{
     Dockerfile, MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_STAGES, ParseError, ParseErrorKind, Span, parse,
 };
+use builder::request::DockerfileText;
+use image_format::descriptor::Platform;
 use proptest::prelude::*;
 
 fn spans(dockerfile: &Dockerfile) -> Vec<Span> {
@@ -122,9 +126,24 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(parts), 0..40).prop_map(|parts| parts.concat())
 }
 
+fn unchecked(text: &str) -> CheckRequest {
+    CheckRequest {
+        store: None,
+        context: None,
+        dockerfile: DockerfileText::new(text),
+        build_args: BTreeMap::new(),
+        target: None,
+        platform: Platform::host(),
+    }
+}
+
 fn check(text: &str) -> Result<(), TestCaseError> {
     let inside = |span: Span| text.get(span.start..span.end).is_some();
     let line = |at: usize| text[..at].matches('\n').count() + 1;
+    for warning in builder::check::check(&unchecked(text)).warnings {
+        prop_assert!(inside(warning.span), "{warning:?}");
+        prop_assert!(line(warning.span.start) == warning.span.line, "{warning:?}");
+    }
     match parse(text) {
         Err(error) => {
             prop_assert!(inside(error.span), "{error:?}");
@@ -264,9 +283,27 @@ fn a_large_dockerfile_takes_no_time() {
         ("comments", format!("{from}RUN a \\\n{}", times("#\n"))),
         ("escapes", format!("{from}{}RUN a", times("\\\n"))),
         ("flags", format!("{from}COPY {}", times("--from= \\\n"))),
+        (
+            "names that nothing defines",
+            format!(
+                "{from}{}",
+                (0..20_000)
+                    .map(|n| format!("ENV a{n}=$b{n}\n"))
+                    .collect::<String>()
+            ),
+        ),
+        (
+            "comments on checks",
+            format!(
+                "# check=skip={}\n{from}{}",
+                "a,".repeat(10_000),
+                "# check=skip=b\nENV a=b\n".repeat(20_000)
+            ),
+        ),
     ] {
         let begin = Instant::now();
         let parsed = parse(&text);
+        let checked = builder::check::check(&unchecked(&text));
         if let Ok(parsed) = &parsed {
             let lookup = |_: &str| Some("x".to_owned());
             for instruction in &parsed.stages[0].instructions {
@@ -275,8 +312,9 @@ fn a_large_dockerfile_takes_no_time() {
         }
         let took = begin.elapsed();
         println!(
-            "{name}: {took:?}, {}",
-            if parsed.is_ok() { "parsed" } else { "refused" }
+            "{name}: {took:?}, {}, {} warnings",
+            if parsed.is_ok() { "parsed" } else { "refused" },
+            checked.warnings.len()
         );
         assert!(took < LIMIT, "{name}: {took:?}");
     }

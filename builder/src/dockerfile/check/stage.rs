@@ -142,7 +142,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn instruction(&mut self, place: &Place<'_>, written: &Instruction) -> Result<(), ParseError> {
+    fn instruction(&mut self, place: &Place, written: &Instruction) -> Result<(), ParseError> {
         if let Command::Arg(declarations) = &written.command {
             return self.arguments(place, declarations);
         }
@@ -217,7 +217,7 @@ impl<'a> Walk<'_, 'a> {
     /// Each default sees the arguments before it.
     fn arguments(
         &mut self,
-        place: &Place<'_>,
+        place: &Place,
         declarations: &[ArgDeclaration],
     ) -> Result<(), ParseError> {
         let globals = self.surroundings.globals;
