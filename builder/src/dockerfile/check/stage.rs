@@ -98,15 +98,15 @@ impl<'a> Walk<'_, 'a> {
         });
         let mut triggers = Vec::new();
         self.scope = match below {
-            Some(below) => {
-                triggers.extend(earlier[below].triggers().map(ToOwned::to_owned));
-                Scope::on(&scopes[below])
-            }
+            Some(below) => Scope::on(&scopes[below]),
             None if base == "scratch" => Scope::scratch(),
             None => {
                 let config = (self.surroundings.image)(&base);
                 if let Some(config) = &config {
-                    triggers.clone_from(&config.config.on_build);
+                    // Else the plan has put them among the instructions.
+                    if stage.triggers.is_empty() {
+                        triggers.clone_from(&config.config.on_build);
+                    }
                     let wanted = match &stage.platform {
                         Some(word) => parse_platform(&globals.expand(word, dockerfile.escape)?),
                         None => None,
