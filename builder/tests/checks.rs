@@ -119,6 +119,16 @@ fn every_case_finds_what_it_is_to_find() {
 }
 
 #[test]
+fn the_readme_lists_every_rule() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    for rule in RULES {
+        let row = format!("| `{}` |", rule.name);
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn rules_have_names_of_their_own_and_pages_by_them() {
     let names: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
     assert_eq!(names.len(), RULES.len());

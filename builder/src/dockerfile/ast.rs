@@ -108,16 +108,6 @@ impl Dockerfile {
 }
 
 impl Stage {
-    /// What its `ONBUILD`s leave for the stages on it.
-    pub fn triggers(&self) -> impl Iterator<Item = &str> {
-        self.instructions
-            .iter()
-            .filter_map(|instruction| match &instruction.command {
-                Command::Onbuild(trigger) => Some(trigger.text.as_str()),
-                _ => None,
-            })
-    }
-
     /// Whether `COPY --from=name` means this stage: in any case.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {

@@ -1,13 +1,16 @@
 //! What holds for any text: it is parsed or refused, in time, and every place that is named is in it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use builder::check::CheckRequest;
 use builder::dockerfile::ast::{Add, Command, CommandLine, Heredoc, Instruction, Word};
 use builder::dockerfile::expand::{Asked, ExpandError, MAX_EXPANDED_BYTES};
 use builder::dockerfile::{
     Dockerfile, MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_STAGES, ParseError, ParseErrorKind, Span, parse,
 };
 use builder::plan::{BuildPlan, Globals};
+use builder::request::DockerfileText;
 use image_format::descriptor::Platform;
 use proptest::prelude::*;
 
@@ -187,9 +190,24 @@ fn mutated() -> impl Strategy<Value = String> {
     })
 }
 
+fn unchecked(text: &str) -> CheckRequest {
+    CheckRequest {
+        store: None,
+        context: None,
+        dockerfile: DockerfileText::new(text),
+        build_args: BTreeMap::new(),
+        target: None,
+        platform: Platform::host(),
+    }
+}
+
 fn check(text: &str) -> Result<(), TestCaseError> {
     let inside = |span: Span| text.get(span.start..span.end).is_some();
     let line = |at: usize| text[..at].matches('\n').count() + 1;
+    for warning in builder::check::check(&unchecked(text)).warnings {
+        prop_assert!(inside(warning.span), "{warning:?}");
+        prop_assert!(line(warning.span.start) == warning.span.line, "{warning:?}");
+    }
     match parse(text) {
         Err(error) => {
             prop_assert!(inside(error.span), "{error:?}");
@@ -366,9 +384,27 @@ fn a_large_dockerfile_takes_no_time() {
             ),
         ),
         ("volumes", format!("{from}VOLUME {}", times("$a \\\n"))),
+        (
+            "names that nothing defines",
+            format!(
+                "{from}{}",
+                (0..20_000)
+                    .map(|n| format!("ENV a{n}=$b{n}\n"))
+                    .collect::<String>()
+            ),
+        ),
+        (
+            "comments on checks",
+            format!(
+                "# check=skip={}\n{from}{}",
+                "a,".repeat(10_000),
+                "# check=skip=b\nENV a=b\n".repeat(20_000)
+            ),
+        ),
     ] {
         let begin = Instant::now();
         let parsed = parse(&text);
+        let checked = builder::check::check(&unchecked(&text));
         if let Ok(parsed) = &parsed {
             let lookup = |_: &str| Some("x".to_owned());
             for instruction in &parsed.stages[0].instructions {
@@ -377,8 +413,9 @@ fn a_large_dockerfile_takes_no_time() {
         }
         let took = begin.elapsed();
         println!(
-            "{name}: {took:?}, {}",
-            if parsed.is_ok() { "parsed" } else { "refused" }
+            "{name}: {took:?}, {}, {} warnings",
+            if parsed.is_ok() { "parsed" } else { "refused" },
+            checked.warnings.len()
         );
         assert!(took < LIMIT, "{name}: {took:?}");
     }

@@ -11,7 +11,7 @@ pub(super) static LEGACY_KEY_VALUE_FORMAT: Rule = Rule::docker(
     "write name=value, with quotes around a value that has spaces",
 );
 
-pub(super) fn check(report: &mut Report<'_>, place: &Place<'_>, instruction: &str, pairs: &[Pair]) {
+pub(super) fn check(report: &mut Report<'_>, place: &Place, instruction: &str, pairs: &[Pair]) {
     let source = &report.dockerfile.source;
     for Pair { name, value } in pairs {
         // Those of a trigger have no place of their own.

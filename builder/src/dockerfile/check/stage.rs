@@ -98,15 +98,15 @@ impl<'a> Walk<'_, 'a> {
         });
         let mut triggers = Vec::new();
         self.scope = match below {
-            Some(below) => {
-                triggers.extend(earlier[below].triggers().map(ToOwned::to_owned));
-                Scope::on(&scopes[below])
-            }
+            Some(below) => Scope::on(&scopes[below]),
             None if base == "scratch" => Scope::scratch(),
             None => {
                 let config = (self.surroundings.image)(&base);
                 if let Some(config) = &config {
-                    triggers.clone_from(&config.config.on_build);
+                    // Else the plan has put them among the instructions.
+                    if stage.triggers.is_empty() {
+                        triggers.clone_from(&config.config.on_build);
+                    }
                     let wanted = match &stage.platform {
                         Some(word) => parse_platform(&globals.expand(word, dockerfile.escape)?),
                         None => None,
@@ -142,7 +142,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn instruction(&mut self, place: &Place<'_>, written: &Instruction) -> Result<(), ParseError> {
+    fn instruction(&mut self, place: &Place, written: &Instruction) -> Result<(), ParseError> {
         if let Command::Arg(declarations) = &written.command {
             return self.arguments(place, declarations);
         }
@@ -217,7 +217,7 @@ impl<'a> Walk<'_, 'a> {
     /// Each default sees the arguments before it.
     fn arguments(
         &mut self,
-        place: &Place<'_>,
+        place: &Place,
         declarations: &[ArgDeclaration],
     ) -> Result<(), ParseError> {
         let globals = self.surroundings.globals;
