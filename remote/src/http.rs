@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::kept::{Kept, Kind, Record};
-pub use error::HttpError;
 pub(crate) use attempt::send;
 pub(crate) use disposition::decode;
+pub use error::HttpError;
 use transfer::{Outcome, Transfer};
 
 /// What a server said of a file.

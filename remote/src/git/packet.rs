@@ -138,10 +138,16 @@ mod tests {
         delimiter(&mut bytes);
         flush(&mut bytes);
         let mut from = bytes.as_slice();
-        assert_eq!(Packet::read(&mut from).unwrap(), Packet::Line(b"command=fetch".into()));
+        assert_eq!(
+            Packet::read(&mut from).unwrap(),
+            Packet::Line(b"command=fetch".into())
+        );
         assert_eq!(Packet::read(&mut from).unwrap(), Packet::Delimiter);
         assert_eq!(Packet::read(&mut from).unwrap(), Packet::Flush);
-        assert!(matches!(Packet::read(&mut from), Err(GitError::Connection(_))));
+        assert!(matches!(
+            Packet::read(&mut from),
+            Err(GitError::Connection(_))
+        ));
     }
 
     #[test]
@@ -158,9 +164,13 @@ mod tests {
     fn data_comes_without_the_talk() {
         let bytes = b"0007\x01ab0008\x02hey0006\x01c0000";
         let mut read = Vec::new();
-        Band::new(Box::new(&bytes[..])).read_to_end(&mut read).unwrap();
+        Band::new(Box::new(&bytes[..]))
+            .read_to_end(&mut read)
+            .unwrap();
         assert_eq!(read, b"abc");
         let failed = Band::new(Box::new(&b"0008\x03no!"[..])).read_to_end(&mut Vec::new());
-        assert!(matches!(GitError::from(failed.unwrap_err()), GitError::Remote(text) if text == "no!"));
+        assert!(
+            matches!(GitError::from(failed.unwrap_err()), GitError::Remote(text) if text == "no!")
+        );
     }
 }

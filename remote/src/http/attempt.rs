@@ -36,7 +36,10 @@ pub async fn once(
     cancel: &Cancel,
     request: RequestBuilder,
 ) -> Result<Result<Response, Failure>, HttpError> {
-    match unless(cancel, request.send()).await.ok_or(HttpError::Cancelled)? {
+    match unless(cancel, request.send())
+        .await
+        .ok_or(HttpError::Cancelled)?
+    {
         Ok(response) if is_passing(response.status()) => Ok(Err(Failure {
             error: HttpError::Status(response.status()),
             after: retry_after(response.headers()),

@@ -9,7 +9,8 @@ use std::io::{Seek, SeekFrom, Write};
 use builder::cancel::Cancel;
 use image_format::digest::{Digest, Hasher};
 use reqwest::header::{
-    CONTENT_RANGE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    CONTENT_RANGE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED,
+    RANGE,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
@@ -99,7 +100,9 @@ impl Transfer<'_> {
             StatusCode::PARTIAL_CONTENT if continues(&response, received.bytes) => {}
             StatusCode::OK => restart(file, received, response.headers().clone())?,
             // What is there cannot be continued; without it the next attempt begins anew.
-            status @ (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT) if resumes => {
+            status @ (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT)
+                if resumes =>
+            {
                 restart(file, received, HeaderMap::new())?;
                 return Ok(End::Failed(HttpError::Status(status).into()));
             }
@@ -138,7 +141,9 @@ impl Transfer<'_> {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) => {
-                    return Ok(End::Failed(HttpError::Connection(error.without_url()).into()));
+                    return Ok(End::Failed(
+                        HttpError::Connection(error.without_url()).into(),
+                    ));
                 }
             };
             file.write_all(&chunk).map_err(HttpError::Write)?;
@@ -156,11 +161,7 @@ impl Transfer<'_> {
     }
 }
 
-fn restart(
-    file: &mut &File,
-    received: &mut Received,
-    headers: HeaderMap,
-) -> Result<(), HttpError> {
+fn restart(file: &mut &File, received: &mut Received, headers: HeaderMap) -> Result<(), HttpError> {
     *received = Received {
         headers,
         ..Received::default()
