@@ -100,7 +100,6 @@ pub fn check_out(
         {
             return Ok(found);
         }
-        drop(session);
         let dir = kept.store().tmp_dir()?;
         let tree = dir.path().join(TREE);
         make_dir(&tree)?;
@@ -109,7 +108,7 @@ pub fn check_out(
             (None, Some(commit)) => Goal::Commit(commit),
             (None, None) => return Err(GitError::Empty),
         };
-        let commit = way.fetch(&source.url, goal, &tree, 0)?;
+        let commit = way.fetch(&source.url, Some(session), goal, &tree, 0)?;
         let about = About {
             commit: commit.id.to_string(),
             seconds: commit.seconds,
@@ -245,6 +244,7 @@ impl<'a> Way<'a> {
     fn fetch(
         &mut self,
         url: &str,
+        session: Option<Session<'_>>,
         goal: Goal<'_>,
         tree: &Path,
         depth: usize,
@@ -253,7 +253,7 @@ impl<'a> Way<'a> {
         let git_dir = tree.join(".git");
         let packs = git_dir.join("objects/pack");
         make_dir(&packs)?;
-        let (mut objects, shallow) = self.objects(&address, goal, &packs)?;
+        let (mut objects, shallow) = self.objects(&address, session, goal, &packs)?;
         let commit = objects.commit(goal.id())?;
         let written = worktree::write(&mut objects, commit.tree, tree, self.cancel)?;
         match self.keeps_git_dir {
@@ -297,7 +297,7 @@ impl<'a> Way<'a> {
             }
             let below = tree.join(to_os(&module.path));
             let fetched = address::resolve(url, from)
-                .and_then(|url| self.fetch(&url, Goal::Commit(module.id), &below, depth + 1));
+                .and_then(|url| self.fetch(&url, None, Goal::Commit(module.id), &below, depth + 1));
             fetched.map_err(|error| match error {
                 GitError::Cancelled => error,
                 error => GitError::Submodule {
@@ -314,13 +314,17 @@ impl<'a> Way<'a> {
     fn objects(
         &self,
         address: &Address,
+        mut session: Option<Session<'_>>,
         goal: Goal<'_>,
         packs: &Path,
     ) -> Result<(Objects, Vec<ObjectId>), GitError> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let mut session = self.open(address)?;
+            let mut session = match session.take() {
+                Some(open) => open,
+                None => self.open(address)?,
+            };
             match receive(&mut session, &[goal.id()], false, packs) {
                 // Not every server lets have a commit that no reference names.
                 Err(GitError::Remote(_)) if matches!(goal, Goal::Commit(_)) => {

@@ -145,7 +145,7 @@ fn a_commit_is_fetched_once() {
     // What main names, and no more.
     let asked = server.seen().split_off(before);
     let last = asked.last().unwrap();
-    assert_eq!(asked.len(), 2);
+    assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(
         last.body.windows(7).any(|seven| seven == b"ls-refs"),
         "{last:?}"
@@ -320,7 +320,8 @@ fn attributes_are_heeded() {
     let clone = repository.parent.path().join("clone");
     git(repository.parent.path(), &["clone", "-q", "r.git", "clone"]);
     let server = repository.serve(|_, _| None);
-    let found = check_out(&Place::new(), &source(&server.url("/r.git"))).unwrap();
+    let place = Place::new();
+    let found = check_out(&place, &source(&server.url("/r.git"))).unwrap();
     for name in ["a.bat", "sub/x.bat", "sub/y.bat", "a.bin", "plain", "v.id"] {
         assert_eq!(
             content(&found.path.join(name)),

@@ -3,13 +3,16 @@
 //!
 //! Source: gitattributes(5).
 
+use std::borrow::Cow;
+
 use gix_attributes::Search;
 use gix_attributes::search::{MetadataCollection, Outcome};
 use gix_filter::Pipeline;
 use gix_filter::pipeline::convert::ToWorktreeOutcome;
 use gix_filter::pipeline::convert::to_worktree::{Options, UnknownEncoding};
 use gix_glob::pattern::Case;
-use gix_object::bstr::BStr;
+use gix_hash::ObjectId;
+use gix_object::bstr::{BStr, ByteSlice};
 
 use super::error::GitError;
 
@@ -69,12 +72,13 @@ impl Attributes {
         self.depth -= 1;
     }
 
-    /// What is written for the content of a file.
+    /// What is written for the content of a file, by the name of its object.
     pub fn convert<'a>(
-        &'a mut self,
+        &mut self,
         path: &[u8],
+        id: &ObjectId,
         content: &'a [u8],
-    ) -> Result<ToWorktreeOutcome<'a, 'a>, GitError> {
+    ) -> Result<Cow<'a, [u8]>, GitError> {
         let (search, collection) = (&self.search, &self.collection);
         let mut find = |path: &BStr, out: &mut Outcome| {
             out.initialize(collection);
@@ -88,9 +92,21 @@ impl Attributes {
         let converted = self
             .pipeline
             .convert_to_worktree(content, path.into(), &mut find, options);
-        converted.map_err(|source| GitError::Convert {
+        let converted = converted.map_err(|source| GitError::Convert {
             path: String::from_utf8_lossy(path).into_owned(),
             source,
+        })?;
+        Ok(match converted {
+            ToWorktreeOutcome::Unchanged(_) => Cow::Borrowed(content),
+            ToWorktreeOutcome::Buffer(bytes) => Cow::Owned(spaced(bytes, id)),
+            // No program is there to be asked.
+            ToWorktreeOutcome::Process(_) => Cow::Borrowed(content),
         })
     }
+}
+
+/// git writes a space behind the name in `$Id: … $`, and the library none. No content holds its own
+/// name, so that this is nothing else.
+fn spaced(bytes: &[u8], id: &ObjectId) -> Vec<u8> {
+    bytes.replace(format!("$Id: {id}$"), format!("$Id: {id} $"))
 }

@@ -44,6 +44,7 @@ impl Packet {
         from.read_exact(&mut digits)?;
         let length = std::str::from_utf8(&digits)
             .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| usize::from_str_radix(digits, 16).ok());
         match length {
             Some(0) => Ok(Self::Flush),
@@ -156,7 +157,7 @@ mod tests {
             let read = Packet::read(&mut bytes.as_bytes());
             assert!(matches!(read, Err(GitError::Protocol(_))), "{bytes}");
         }
-        let read = Packet::read(&mut &b"000eERR no\x1b!"[..]);
+        let read = Packet::read(&mut &b"000cERR no\x1b!"[..]);
         assert!(matches!(read, Err(GitError::Remote(text)) if text == "no\x1b!"));
     }
 

@@ -180,14 +180,12 @@ impl Writer<'_> {
             EntryKind::Blob | EntryKind::BlobExecutable => {
                 let mut content = Vec::new();
                 self.blob(entry.id, &mut content)?;
-                let converted = self.attributes.convert(&entry.path, &content)?;
-                // What no program has converted is bytes.
-                let bytes = converted.as_bytes().unwrap_or_default();
+                let converted = self.attributes.convert(&entry.path, &entry.id, &content)?;
                 let mode = match entry.kind {
                     EntryKind::Blob => Mode::from_raw_mode(0o644),
                     _ => Mode::from_raw_mode(0o755),
                 };
-                write_file(dir, name, bytes, mode).map_err(failed(&entry.path, "write"))?;
+                write_file(dir, name, &converted, mode).map_err(failed(&entry.path, "write"))?;
             }
         }
         self.written.entries.push(entry);

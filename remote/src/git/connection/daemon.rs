@@ -28,8 +28,8 @@ impl<'a> Daemon<'a> {
         (host, port, path): (&str, u16, &str),
         cancel: &'a Cancel,
     ) -> Result<Self, GitError> {
-        let connecting = timeout(CONNECT, tokio::net::TcpStream::connect((host, port)));
         let stream = runtime.block_on(async {
+            let connecting = timeout(CONNECT, tokio::net::TcpStream::connect((host, port)));
             let connected = unless(cancel, connecting)
                 .await
                 .ok_or(GitError::Cancelled)?;
