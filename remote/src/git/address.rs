@@ -179,7 +179,11 @@ mod tests {
             ("git@h:b", "../c", Some("git@h:c")),
             ("https://h/a", "https://i/x", Some("https://i/x")),
         ] {
-            assert_eq!(resolve(parent, address).ok().as_deref(), expected, "{parent} {address}");
+            assert_eq!(
+                resolve(parent, address).ok().as_deref(),
+                expected,
+                "{parent} {address}"
+            );
         }
     }
 }

@@ -183,7 +183,10 @@ impl GitError {
             }
             Self::Http(error) => return error.hint(),
             Self::Submodule { source, .. } => return source.hint(),
-            Self::NoReference { nearest: Some(nearest), .. } => {
+            Self::NoReference {
+                nearest: Some(nearest),
+                ..
+            } => {
                 return Some(format!("did you mean {nearest:?}?"));
             }
             Self::NoReference { .. } => {

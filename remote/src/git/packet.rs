@@ -44,6 +44,7 @@ impl Packet {
         from.read_exact(&mut digits)?;
         let length = std::str::from_utf8(&digits)
             .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| usize::from_str_radix(digits, 16).ok());
         match length {
             Some(0) => Ok(Self::Flush),
@@ -138,10 +139,16 @@ mod tests {
         delimiter(&mut bytes);
         flush(&mut bytes);
         let mut from = bytes.as_slice();
-        assert_eq!(Packet::read(&mut from).unwrap(), Packet::Line(b"command=fetch".into()));
+        assert_eq!(
+            Packet::read(&mut from).unwrap(),
+            Packet::Line(b"command=fetch".into())
+        );
         assert_eq!(Packet::read(&mut from).unwrap(), Packet::Delimiter);
         assert_eq!(Packet::read(&mut from).unwrap(), Packet::Flush);
-        assert!(matches!(Packet::read(&mut from), Err(GitError::Connection(_))));
+        assert!(matches!(
+            Packet::read(&mut from),
+            Err(GitError::Connection(_))
+        ));
     }
 
     #[test]
@@ -150,7 +157,7 @@ mod tests {
             let read = Packet::read(&mut bytes.as_bytes());
             assert!(matches!(read, Err(GitError::Protocol(_))), "{bytes}");
         }
-        let read = Packet::read(&mut &b"000eERR no\x1b!"[..]);
+        let read = Packet::read(&mut &b"000cERR no\x1b!"[..]);
         assert!(matches!(read, Err(GitError::Remote(text)) if text == "no\x1b!"));
     }
 
@@ -158,9 +165,13 @@ mod tests {
     fn data_comes_without_the_talk() {
         let bytes = b"0007\x01ab0008\x02hey0006\x01c0000";
         let mut read = Vec::new();
-        Band::new(Box::new(&bytes[..])).read_to_end(&mut read).unwrap();
+        Band::new(Box::new(&bytes[..]))
+            .read_to_end(&mut read)
+            .unwrap();
         assert_eq!(read, b"abc");
         let failed = Band::new(Box::new(&b"0008\x03no!"[..])).read_to_end(&mut Vec::new());
-        assert!(matches!(GitError::from(failed.unwrap_err()), GitError::Remote(text) if text == "no!"));
+        assert!(
+            matches!(GitError::from(failed.unwrap_err()), GitError::Remote(text) if text == "no!")
+        );
     }
 }

@@ -44,7 +44,8 @@ fn is_abbreviated(reference: &str) -> bool {
 }
 
 fn is_hex(text: &str) -> bool {
-    text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    text.bytes()
+        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The full names that are looked for, the first that is there is meant: as it is written, a branch, a
@@ -77,12 +78,14 @@ pub fn by_name<'a>(reference: Option<&str>, all: &'a [Reference]) -> Option<&'a 
 /// Finds the reference that is meant, by the beginning of its commit's name.
 pub fn by_commit<'a>(reference: &str, all: &'a [Reference]) -> Result<&'a Reference, GitError> {
     let begins = |found: &&Reference| found.commit().to_string().starts_with(reference);
-    let mut found = all.iter().filter(|_| is_abbreviated(reference)).filter(begins);
+    let mut found = all
+        .iter()
+        .filter(|_| is_abbreviated(reference))
+        .filter(begins);
     let Some(first) = found.next() else {
         return Err(GitError::NoReference {
             reference: reference.to_owned(),
-            nearest: nearest(reference, all.iter().filter_map(Reference::short))
-                .map(str::to_owned),
+            nearest: nearest(reference, all.iter().filter_map(Reference::short)),
         });
     };
     match found.any(|other| other.commit() != first.commit()) {
@@ -122,7 +125,10 @@ mod tests {
             (Some("pull/7/head"), '5'),
         ] {
             let found = by_name(wanted, &all).unwrap();
-            assert!(found.id.to_string().starts_with(digit), "{wanted:?}: {found:?}");
+            assert!(
+                found.id.to_string().starts_with(digit),
+                "{wanted:?}: {found:?}"
+            );
         }
         assert!(by_name(Some("b"), &all).is_none());
     }
@@ -132,13 +138,21 @@ mod tests {
         let mut all = vec![reference("refs/heads/main", 'a'), reference("HEAD", 'a')];
         assert_eq!(by_commit("aaaaaaa", &all).unwrap().name, "refs/heads/main");
         let few = by_commit("aaaaaa", &all).unwrap_err();
-        assert!(matches!(few, GitError::NoReference { nearest: None, .. }), "{few}");
+        assert!(
+            matches!(few, GitError::NoReference { nearest: None, .. }),
+            "{few}"
+        );
         let near = by_commit("mian", &all).unwrap_err();
-        assert!(matches!(near, GitError::NoReference { nearest: Some(name), .. } if name == "main"));
+        assert!(
+            matches!(near, GitError::NoReference { nearest: Some(name), .. } if name == "main")
+        );
         all.push(Reference {
             id: ObjectId::from_hex(format!("aaaaaaa{}", "b".repeat(33)).as_bytes()).unwrap(),
             ..reference("refs/heads/x", 'a')
         });
-        assert!(matches!(by_commit("aaaaaaa", &all), Err(GitError::Ambiguous(_))));
+        assert!(matches!(
+            by_commit("aaaaaaa", &all),
+            Err(GitError::Ambiguous(_))
+        ));
     }
 }

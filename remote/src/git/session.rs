@@ -126,10 +126,17 @@ impl<'a> Session<'a> {
                 let deepens = !history && can("shallow");
                 let mut request = Vec::new();
                 let mut asked = vec!["side-band-64k", "no-progress", AGENT];
-                asked.extend(["shallow", "ofs-delta"].into_iter().filter(|name| can(name)));
+                asked.extend(
+                    ["shallow", "ofs-delta"]
+                        .into_iter()
+                        .filter(|name| can(name)),
+                );
                 let mut rest = format!(" {}", asked.join(" "));
                 for id in wanted {
-                    line(&mut request, &format!("want {id}{}", std::mem::take(&mut rest)));
+                    line(
+                        &mut request,
+                        &format!("want {id}{}", std::mem::take(&mut rest)),
+                    );
                 }
                 if deepens {
                     line(&mut request, "deepen 1");

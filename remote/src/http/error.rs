@@ -127,13 +127,13 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &Cause> {
     std::iter::successors(error.source(), |cause: &&Cause| (*cause).source())
 }
 
-/// An error of TLS comes wrapped in one of I/O.
+/// An error of TLS comes wrapped in errors of I/O, which do not tell it as their cause.
 fn tls(cause: &Cause) -> Option<&rustls::Error> {
-    let inner = cause
-        .downcast_ref::<io::Error>()
-        .and_then(|error| error.get_ref())
-        .and_then(|inner| inner.downcast_ref());
-    inner.or_else(|| cause.downcast_ref())
+    let mut inner = cause;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    inner.downcast_ref()
 }
 
 fn is_tls(cause: &Cause) -> bool {

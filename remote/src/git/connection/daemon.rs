@@ -28,9 +28,11 @@ impl<'a> Daemon<'a> {
         (host, port, path): (&str, u16, &str),
         cancel: &'a Cancel,
     ) -> Result<Self, GitError> {
-        let connecting = timeout(CONNECT, tokio::net::TcpStream::connect((host, port)));
         let stream = runtime.block_on(async {
-            let connected = unless(cancel, connecting).await.ok_or(GitError::Cancelled)?;
+            let connecting = timeout(CONNECT, tokio::net::TcpStream::connect((host, port)));
+            let connected = unless(cancel, connecting)
+                .await
+                .ok_or(GitError::Cancelled)?;
             let stream = connected.map_err(std::io::Error::from)??.into_std()?;
             stream.set_nonblocking(false)?;
             stream.set_write_timeout(Some(SILENCE))?;
