@@ -376,16 +376,17 @@ fn publish(new: &TmpDir, dir: &Path, sharing: Sharing) -> Result<(File, PathBuf)
 #[derive(Debug)]
 pub struct Held {
     data: PathBuf,
-    path: PathBuf,
+    /// What the data and the record lie in.
+    directory: PathBuf,
     record: Record,
     _lock: File,
 }
 
 impl Held {
-    fn new(lock: File, path: PathBuf, record: Record) -> Self {
+    fn new(lock: File, directory: PathBuf, record: Record) -> Self {
         Self {
-            data: path.join(DATA),
-            path,
+            data: directory.join(DATA),
+            directory,
             record,
             _lock: lock,
         }
@@ -403,6 +404,6 @@ impl Held {
             used: now.map_or(0, |now| now.as_secs()),
             ..self.record.clone()
         };
-        record.write(store, &self.path.join(RECORD))
+        record.write(store, &self.directory.join(RECORD))
     }
 }
