@@ -486,3 +486,53 @@ fn a_silent_server_does_not_hold_up_who_cancels() {
         assert!(matches!(failed, RemoteError::Cancelled), "{failed:?}");
     }
 }
+
+#[test]
+fn ssh_is_the_program_of_that_name() {
+    let name = "ssh_is_the_program_of_that_name";
+    if let Ok(url) = std::env::var("CHECK_OUT_AGAIN") {
+        match check_out(&Place::new(), &source(&url)) {
+            Ok(found) => println!("found {}", found.commit),
+            Err(error) => println!("failed {}", words(&error)),
+        }
+        return;
+    }
+    let (repository, _, second) = sample();
+    let bin = repository.parent.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let again = |url: &str, path: &str| {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env("CHECK_OUT_AGAIN", url)
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let program = |text: &str| {
+        let path = bin.join("ssh");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let url = format!("ssh://me@host:77{}", repository.path.display());
+    let none = again(&url, bin.to_str().unwrap());
+    assert!(
+        none.contains("cannot run ssh") && none.contains("https:// address"),
+        "{none}"
+    );
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    program("for word; do last=$word; done; echo \"$*\" >\"$0.args\"; eval \"$last\"");
+    let found = again(&url, &path);
+    assert!(found.contains(&format!("found {second}")), "{found}");
+    let args = std::fs::read_to_string(bin.join("ssh.args")).unwrap();
+    assert!(
+        args.contains("BatchMode=yes") && args.contains("-p 77 -- me@host git-upload-pack '/"),
+        "{args}"
+    );
+    program("echo 'Permission denied (publickey).' >&2; exit 255");
+    let failed = again(&url, &path);
+    assert!(
+        failed.contains("ssh failed: Permission denied (publickey). [the key must"),
+        "{failed}"
+    );
+}

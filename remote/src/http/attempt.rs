@@ -45,8 +45,8 @@ pub async fn once(
             after: retry_after(response.headers()),
         })),
         Ok(response) => Ok(Ok(response)),
-        Err(error) if is_final(&error) => Err(HttpError::Connection(error.without_url())),
-        Err(error) => Ok(Err(HttpError::Connection(error.without_url()).into())),
+        Err(error) if is_final(&error) => Err(HttpError::from(error)),
+        Err(error) => Ok(Err(HttpError::from(error).into())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a file could not be had, and what to do.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 
 use builder::remote::RemoteError;
@@ -32,8 +33,8 @@ pub enum HttpError {
     #[error("the server answers that a file is unchanged which is not here")]
     Unasked,
     /// The server could not be reached, or the connection broke.
-    #[error("{}", phase(.0))]
-    Connection(#[source] reqwest::Error),
+    #[error("{}", phase(&.0.0))]
+    Connection(#[source] Broken),
     /// The file ended early, as often as it was asked for.
     #[error("the file ended after {received} of {expected} bytes")]
     Short {
@@ -52,6 +53,28 @@ pub enum HttpError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// An error of the client, of whose causes the last says what happened.
+#[derive(Debug)]
+pub struct Broken(reqwest::Error);
+
+impl From<reqwest::Error> for HttpError {
+    fn from(error: reqwest::Error) -> Self {
+        // The address may hold a password, and is told elsewhere.
+        Self::Connection(Broken(error.without_url()))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match causes(&self.0).last() {
+            Some(cause) => write!(f, "{cause}"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl StdError for Broken {}
 
 fn phase(error: &reqwest::Error) -> &'static str {
     if error.is_redirect() {
@@ -97,7 +120,7 @@ impl HttpError {
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
             }
-            Self::Connection(error) => return connection(error),
+            Self::Connection(error) => return connection(&error.0),
             _ => return None,
         };
         Some(hint.to_owned())

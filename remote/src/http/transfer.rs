@@ -141,9 +141,7 @@ impl Transfer<'_> {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) => {
-                    return Ok(End::Failed(
-                        HttpError::Connection(error.without_url()).into(),
-                    ));
+                    return Ok(End::Failed(HttpError::from(error).into()));
                 }
             };
             file.write_all(&chunk).map_err(HttpError::Write)?;

@@ -117,7 +117,7 @@ impl Read for Body<'_> {
                 Some(Ok(None)) => return Ok(0),
                 Some(Ok(Some(bytes))) => self.chunk = io::Cursor::new(bytes.into()),
                 Some(Err(error)) => {
-                    let error = HttpError::Connection(error.without_url());
+                    let error = HttpError::from(error);
                     return Err(GitError::from(error).into_io());
                 }
             }
