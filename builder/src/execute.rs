@@ -121,9 +121,13 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
 }
 
 fn copies_context(plan: &BuildPlan) -> bool {
-    (0..plan.stages.len())
-        .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+    let stages = 0..plan.stages.len();
+    let mut instructions = stages.flat_map(|place| &plan.stage(place).instructions);
+    instructions.any(|instruction| match &instruction.command {
+        Command::Copy(copy) => copy.from.is_none(),
+        Command::Add(_) => true,
+        _ => false,
+    })
 }
 
 /// Says what is accepted and probably not meant.

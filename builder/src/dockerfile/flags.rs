@@ -62,9 +62,9 @@ fn known(instruction: &str) -> &'static [(&'static str, Form)] {
             ("from", Form::Value),
             ("chown", Form::Value),
             ("chmod", Form::Value),
-            ("link", Form::Refused),
-            ("parents", Form::Refused),
-            ("exclude", Form::Refused),
+            ("link", Form::Bool),
+            ("parents", Form::Bool),
+            ("exclude", Form::Values),
         ],
         "FROM" => &[("platform", Form::Refused)],
         "RUN" => &[

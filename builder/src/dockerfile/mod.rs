@@ -9,6 +9,7 @@ pub mod expand;
 mod flags;
 mod instruction;
 mod lexer;
+pub mod mode;
 pub mod ownership;
 mod parser;
 pub mod port;

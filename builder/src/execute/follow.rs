@@ -106,8 +106,8 @@ impl Build<'_> {
         let escape = self.plan.dockerfile.escape;
         let created_by = match &self.expand(state, written)?.command {
             Command::Run(run) => return self.run(state, step, run),
-            Command::Copy(copy) => return self.copy(state, step, copy, from),
-            Command::Add(add) => return self.copy(state, step, &add.copy, None),
+            Command::Copy(copy) => return self.copy(state, step, copy, None, from),
+            Command::Add(add) => return self.copy(state, step, &add.copy, Some(add), None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
             Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
             Command::Env(pairs) => config::env(state, pairs),

@@ -3,6 +3,7 @@
 use std::iter;
 use std::sync::OnceLock;
 
+use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
@@ -11,13 +12,13 @@ use super::follow::Build;
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
-use crate::dockerfile::ast::{Copy, Run};
+use crate::dockerfile::ast::{Add, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
 use crate::stage::StageState;
-use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
+use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
 use crate::step::{CopyError, config};
 
@@ -49,7 +50,7 @@ impl Build<'_> {
         let network = self.request.network;
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
-        let keyed = self.key(state, step, &created_by, planned.reads())?;
+        let keyed = self.key(state.diff_ids(), step, &created_by, planned.reads())?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
@@ -70,7 +71,7 @@ impl Build<'_> {
                     });
                 });
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, iter::empty(), layer)?
+                self.keep(state.diff_ids(), keyed, iter::empty(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -82,9 +83,11 @@ impl Build<'_> {
         state: &mut StageState,
         step: Step<'_>,
         copy: &Copy,
+        add: Option<&Add>,
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
-        let failed = |error| BuildError::copy("COPY", step.span, error);
+        let name = if add.is_some() { "ADD" } else { "COPY" };
+        let failed = |error| BuildError::copy(name, step.span, error);
         let stack;
         let from = match (from, &self.context) {
             (Some(source), _) => {
@@ -95,15 +98,18 @@ impl Build<'_> {
             // It was opened if anything copies from it.
             (None, None) => return Err(BuildError::Cancelled),
         };
-        let created_by = copy_created_by(copy);
+        let created_by = copy_created_by(name, copy);
         let base = state.stack();
         let wanted = CopyStep {
-            sources: copy.paths().cloned().collect(),
-            destination: copy.destination.clone(),
-            workdir: state.workdir(),
+            copy,
+            add: add.map(|add| AddStep {
+                checksum: add.checksum.as_ref(),
+                keep_git_dir: add.keep_git_dir,
+                unpack: add.unpack,
+                remote: self.backend.remote,
+            }),
             from,
-            chown: copy.chown.clone(),
-            chmod: copy.chmod.clone(),
+            workdir: state.workdir(),
             span: step.span,
         };
         let planned = copy::plan_copy(
@@ -114,14 +120,18 @@ impl Build<'_> {
             &mut |bytes, total| self.copied(step, bytes, total),
             &self.cancel,
         );
-        let planned = planned.map_err(failed)?;
-        let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
+        let mut planned = planned.map_err(failed)?;
+        let below = match copy::is_linked(copy) {
+            true => &[],
+            false => state.diff_ids(),
+        };
+        let keyed = self.key(below, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, planned.files());
-                let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-                self.keep(state, keyed, planned.files(), layer)?
+                let layer = self.do_copy(step, &base, &mut planned).map_err(failed)?;
+                self.keep(below, keyed, planned.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -160,7 +170,7 @@ impl Build<'_> {
             path: path.clone(),
             user: user.clone(),
         };
-        let keyed = self.key(state, step, created_by, reads)?;
+        let keyed = self.key(state.diff_ids(), step, created_by, reads)?;
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
@@ -174,17 +184,17 @@ impl Build<'_> {
         let planned = copy::plan_workdir(&self.request.store, &base, &wanted, &self.cancel);
         let planned = planned.map_err(failed)?;
         let layer = match planned {
-            Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
+            Some(mut planned) => self.do_copy(step, &base, &mut planned).map_err(failed)?,
             None => None,
         };
-        self.keep(state, keyed, iter::empty(), layer)
+        self.keep(state.diff_ids(), keyed, iter::empty(), layer)
     }
 
     fn do_copy(
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: &PlannedCopy<'_>,
+        planned: &mut PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
         let store = &self.request.store;
         let mut report = |bytes, total| self.copied(step, bytes, total);
@@ -213,13 +223,13 @@ impl Build<'_> {
 
     fn key(
         &self,
-        state: &StageState,
+        below: &[Digest],
         step: Step<'_>,
         created_by: &str,
         reads: Reads,
     ) -> Result<Keyed, BuildError> {
         let parts = Parts::new(
-            state.chain_id(),
+            chain_id(below),
             created_by.to_owned(),
             self.platform.clone(),
             self.epoch,
@@ -256,14 +266,14 @@ impl Build<'_> {
     /// Keeps what a step did.
     fn keep(
         &self,
-        state: &StageState,
+        below: &[Digest],
         keyed: Keyed,
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
     ) -> Result<Outcome, BuildError> {
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
-            below: state.diff_ids().to_vec(),
+            below: below.to_vec(),
             parts: keyed.parts,
         };
         record::keep(&self.request.store, &keyed.key, &record, files)?;
@@ -277,9 +287,10 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
     }
 }
 
-/// As the image's history has it; `--from` is not in it.
-pub(super) fn copy_created_by(copy: &Copy) -> String {
-    let mut words = vec!["COPY".to_owned()];
+/// As the image's history has it: docker leaves out `--from`, `--link` and `--exclude`.
+pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
+    let mut words = vec![name.to_owned()];
+    words.extend(copy.parents.then(|| "--parents".to_owned()));
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
@@ -287,6 +298,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
     words.extend(copy.paths().map(|word| word.text.clone()));
+    words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

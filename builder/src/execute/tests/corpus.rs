@@ -63,7 +63,8 @@ fn follow(
                     PlannedRun::new(state, run, &plan.globals, DEFAULT_EPOCH, RunNetwork::Host)
                         .created_by(state)
                 }
-                Command::Copy(copy) | Command::Add(Add { copy, .. }) => copy_created_by(copy),
+                Command::Copy(copy) => copy_created_by("COPY", copy),
+                Command::Add(Add { copy, .. }) => copy_created_by("ADD", copy),
                 Command::Workdir(dir) => {
                     let dir = config::join(state.workdir(), &dir.text);
                     config::workdir(state, dir)
