@@ -1,5 +1,6 @@
 //! What goes to standard output: data, and nothing else.
 
+pub mod archive;
 pub mod table;
 pub mod units;
 
@@ -23,6 +24,11 @@ pub enum Format {
 /// Writes one line.
 pub fn line(text: impl Display) -> Result<(), Error> {
     writeln!(io::stdout().lock(), "{text}").map_err(failed)
+}
+
+/// Writes a text with its colours, where standard output shows any.
+pub fn styled(text: &str) -> Result<(), Error> {
+    writeln!(anstream::stdout().lock(), "{text}").map_err(failed)
 }
 
 /// Writes a JSON value on lines of its own, indented by four as docker's `inspect` does.

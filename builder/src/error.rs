@@ -8,6 +8,7 @@ use image_format::reference::Reference;
 use crate::cache::CacheError;
 use crate::context::ContextError;
 use crate::dockerfile::{ParseError, Span};
+use crate::leak::LeakError;
 use crate::plan::PlanError;
 use crate::step::{CopyError, RunError};
 
@@ -20,6 +21,22 @@ pub enum BuildError {
     /// The Dockerfile cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// `BUILDKIT_DOCKERFILE_CHECK` is malformed.
+    #[error("the build argument BUILDKIT_DOCKERFILE_CHECK is {value:?}")]
+    CheckArgument {
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        source: Box<ParseError>,
+    },
+    /// The Dockerfile makes warnings errors, and there are some.
+    #[error("{warnings} warnings are errors here: {}", rules.join(", "))]
+    Checks {
+        /// How many.
+        warnings: usize,
+        /// The rules that they are of.
+        rules: Vec<&'static str>,
+    },
     /// The store has no such image.
     #[error("there is no image {name:?} in the store")]
     NoBase {
@@ -75,6 +92,14 @@ pub enum BuildError {
         /// Why.
         source: RunError,
     },
+    /// The value of a secret is in what was built, or it could not be searched for one.
+    #[error("{}", if span.is_some() { "a layer was refused" } else { "the image was refused" })]
+    Leak {
+        /// The instruction that made the layer.
+        span: Option<Span>,
+        /// What is where.
+        source: LeakError,
+    },
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -113,12 +138,15 @@ impl BuildError {
         match self {
             Self::Parse(error) => Some(error.span),
             Self::Plan(error) => error.span(),
-            Self::NoBase { span, .. }
-            | Self::Base { span, .. }
-            | Self::OnBuild { span, .. }
-            | Self::Run { span, .. } => Some(*span),
+            Self::NoBase { span, .. } | Self::Base { span, .. } | Self::OnBuild { span, .. } => {
+                Some(*span)
+            }
+            Self::Run { span, source } => source.span().or(Some(*span)),
             Self::Copy { span, source, .. } => source.span().or(Some(*span)),
-            Self::Epoch { .. }
+            Self::Leak { span, .. } => *span,
+            Self::CheckArgument { .. }
+            | Self::Checks { .. }
+            | Self::Epoch { .. }
             | Self::Context(_)
             | Self::Cache(_)
             | Self::Store(_)
@@ -145,8 +173,14 @@ impl BuildError {
             Self::OnBuild { .. } => {
                 Some("write those instructions into this Dockerfile, and use another base".into())
             }
+            Self::CheckArgument { source, .. } => source.hint.clone(),
+            Self::Checks { .. } => Some(
+                "`error=true` of `# check` makes them so: mend them, or skip them by skip=RULE"
+                    .into(),
+            ),
             Self::Context(error) => error.hint(),
             Self::Copy { source, .. } => source.hint(),
+            Self::Leak { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Base { .. }
             | Self::Epoch { .. }

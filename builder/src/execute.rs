@@ -3,6 +3,7 @@
 mod base;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -13,11 +14,15 @@ use image_format::snapshot::Snapshotter;
 use jiff::Timestamp;
 
 use crate::cache::explain::Book;
+use crate::check;
 use crate::commit::commit;
 use crate::context::Context;
-use crate::dockerfile::{self, Command, Dockerfile};
+use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::check::Warning;
+use crate::dockerfile::{self, Command, Dockerfile, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Globals, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
@@ -60,7 +65,13 @@ pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
 }
 
 fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
-    let dockerfile = dockerfile::parse(&request.dockerfile.text)?;
+    let progress = backend.progress;
+    let (dockerfile, error) = dockerfile::parse_as_far(&request.dockerfile.text);
+    let checks = check::checks(&dockerfile, &request.build_args)?;
+    if let Some(error) = error {
+        tell(progress, &dockerfile::check::text(&dockerfile, &checks));
+        return Err(error.into());
+    }
     let (epoch, created) = epoch(request)?;
     let mut given = request.build_args.clone();
     if let Some(epoch) = request.epoch {
@@ -69,15 +80,25 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
             .or_insert_with(|| epoch.to_string());
     }
     let globals = Globals::new(&request.platform, given);
-    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
-    let progress = backend.progress;
+    let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
+    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref());
+    let plan = plan.inspect_err(|_| tell(progress, &warnings))?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn(request, &plan.dockerfile, progress);
+    warn_unused(request, &plan.dockerfile, progress);
 
-    let bases = Bases::resolve(&request.store, &plan, progress)?;
-    let context = copies_context(&plan)
+    let bases = Bases::resolve(&request.store, &plan);
+    let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
-        .transpose()?;
+        .transpose();
+    let image = |name: &str| bases.as_ref().ok()?.config(name);
+    let opened = context.as_ref().ok().and_then(Option::as_ref);
+    let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);
+    warnings.extend(found);
+    let warnings = check::sorted(warnings);
+    tell(progress, &warnings);
+    let (bases, context) = (bases?, context?);
+    check::fail(&checks, &warnings)?;
+    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -89,6 +110,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         platform: name_of(&request.platform),
         cancel: request.cancel.child(),
         book: Book::open(request),
+        secrets: Search::new(&request.secrets),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -99,7 +121,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created)
+    commit(request, target, &build.created, &build.secrets)
 }
 
 /// The newest time of a file, in seconds since 1970, and the same as the config writes it.
@@ -120,24 +142,42 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
-    let stages = 0..plan.stages.len();
-    let mut instructions = stages.flat_map(|place| &plan.stage(place).instructions);
-    instructions.any(|instruction| match &instruction.command {
-        Command::Copy(copy) => copy.from.is_none(),
-        Command::Add(_) => true,
-        _ => false,
-    })
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
+    (0..plan.stages.len())
+        .flat_map(|place| &plan.stage(place).instructions)
+        .any(|instruction| match &instruction.command {
+            Command::Add(_) => true,
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
 }
 
-/// Says what is accepted and probably not meant.
-fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
-    for warning in &dockerfile.warnings {
-        progress.event(Event::Warning {
-            message: &warning.kind.to_string(),
-            span: Some(warning.span),
-        });
+/// Refuses what is in the language and not built yet.
+fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
+    let error = |what: &str, span| {
+        let what = what.to_owned();
+        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
+    };
+    for place in 0..plan.stages.len() {
+        let stage = plan.stage(place);
+        if let Some(platform) = &stage.platform {
+            return error("the flag `--platform` of FROM", platform.span);
+        }
     }
+    Ok(())
+}
+
+fn tell(progress: &dyn Progress, warnings: &[Warning]) {
+    for warning in warnings {
+        progress.event(Event::Check { warning });
+    }
+}
+
+/// Says which build arguments are given for nothing. That is about the command line, and so none of the
+/// checks.
+fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
     let declared =
         |name: &str| {
@@ -148,8 +188,16 @@ fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress
                 },
             )
         };
+    for id in Search::too_short(&request.secrets) {
+        progress.event(Event::Warning {
+            message: &format!(
+                "the value of the secret {id:?} is too short to be searched for in what is built"
+            ),
+            span: None,
+        });
+    }
     for name in request.build_args.keys() {
-        if !PlannedRun::is_predefined(name) && !declared(name) {
+        if !PlannedRun::is_predefined(name) && name != check::CHECKS && !declared(name) {
             progress.event(Event::Warning {
                 message: &format!(
                     "the build argument {name:?} is used nowhere: no ARG declares it"

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod cache;
 pub mod cancel;
+pub mod check;
 mod commit;
 pub mod context;
 pub mod dockerfile;
@@ -12,6 +13,7 @@ mod execute;
 pub mod executor;
 pub mod glob;
 pub mod ignore;
+mod leak;
 pub mod plan;
 pub mod progress;
 pub mod remote;
@@ -22,4 +24,5 @@ mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
+pub use leak::{LeakError, Place};
 pub use request::BuildRequest;

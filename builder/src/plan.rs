@@ -4,19 +4,23 @@
 //! need are not in the plan.
 
 mod globals;
+mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::collections::BTreeMap;
 
+use image_format::descriptor::Platform;
 use image_format::nearest::nearest;
 
+use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
+pub(crate) use platform::parse as parse_platform;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -38,8 +42,11 @@ pub struct PlannedStage {
     pub number: usize,
     /// What it stands on.
     pub base: Source,
-    /// What each `COPY --from` copies from, by the number of the instruction in the stage.
-    pub copies: BTreeMap<usize, Source>,
+    /// The platform of the image it stands on, where `FROM` says which.
+    pub platform: Option<Platform>,
+    /// What `COPY --from` copies from and `RUN --mount=from=` mounts, by the number of the
+    /// instruction in the stage, and of the flag in the instruction: 0 for a `COPY`.
+    pub sources: BTreeMap<(usize, usize), Source>,
     /// Its step for `FROM`; those of its instructions follow.
     pub first_step: StepId,
 }
@@ -71,6 +78,22 @@ pub enum PlanError {
     EmptyBase {
         /// As it is written.
         written: String,
+        /// Where.
+        span: Span,
+    },
+    /// The variables of `FROM --platform` left nothing.
+    #[error("the platform {written:?} is empty: its variables have no value")]
+    EmptyPlatform {
+        /// As it is written.
+        written: String,
+        /// Where.
+        span: Span,
+    },
+    /// `FROM --platform` with no platform.
+    #[error("{platform:?} is not a platform")]
+    BadPlatform {
+        /// As it is written, expanded.
+        platform: String,
         /// Where.
         span: Span,
     },
@@ -119,6 +142,8 @@ impl PlanError {
         match self {
             Self::Word(error) => Some(error.span),
             Self::EmptyBase { span, .. }
+            | Self::EmptyPlatform { span, .. }
+            | Self::BadPlatform { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -131,7 +156,10 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
-            Self::EmptyBase { .. } => {
+            Self::BadPlatform { .. } => {
+                Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
+            }
+            Self::EmptyBase { .. } | Self::EmptyPlatform { .. } => {
                 Some("declare it before FROM with ARG, or give it with --build-arg".to_owned())
             }
             Self::NoTarget {
@@ -160,7 +188,8 @@ impl PlanError {
 /// A stage of the file with its sources found, needed or not.
 struct Found {
     base: FileSource,
-    copies: BTreeMap<usize, FileSource>,
+    platform: Option<Platform>,
+    sources: BTreeMap<(usize, usize), FileSource>,
 }
 
 /// As [`Source`], with stages by their number in the file.
@@ -190,6 +219,7 @@ impl BuildPlan {
             if !needed.contains_key(&number) {
                 continue;
             }
+            check_mounts(&dockerfile.stages[number], dockerfile.escape)?;
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
@@ -198,8 +228,9 @@ impl BuildPlan {
             stages.push(PlannedStage {
                 number,
                 base: place(found.base),
-                copies: found
-                    .copies
+                platform: found.platform,
+                sources: found
+                    .sources
                     .into_iter()
                     .map(|(at, source)| (at, place(source)))
                     .collect(),
@@ -246,7 +277,7 @@ impl BuildPlan {
 
     fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
         self.stages.iter().enumerate().flat_map(|(place, stage)| {
-            let all = std::iter::once(&stage.base).chain(stage.copies.values());
+            let all = std::iter::once(&stage.base).chain(stage.sources.values());
             all.map(move |source| (place, source))
         })
     }
@@ -256,15 +287,32 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
     let mut all = Vec::new();
     for (number, stage) in dockerfile.stages.iter().enumerate() {
         let base = find_base(dockerfile, globals, number, &stage.base)?;
-        let mut copies = BTreeMap::new();
+        let platform = stage.platform.as_ref();
+        let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
+        let platform = platform.transpose()?;
+        let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
-            if let Command::Copy(copy) = &instruction.command
-                && let Some(from) = &copy.from
-            {
-                copies.insert(at, find_from(dockerfile, number, from)?);
+            match &instruction.command {
+                Command::Copy(copy) => {
+                    if let Some(from) = &copy.from {
+                        sources.insert((at, 0), find_from(dockerfile, number, from)?);
+                    }
+                }
+                Command::Run(run) => {
+                    for (flag, mount) in run.mounts.iter().enumerate() {
+                        if let Some(from) = mount.from() {
+                            sources.insert((at, flag), find_named(dockerfile, number, from)?);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
-        all.push(Found { base, copies });
+        all.push(Found {
+            base,
+            platform,
+            sources,
+        });
     }
     Ok(all)
 }
@@ -299,27 +347,28 @@ fn find_base(
     })
 }
 
+/// What `COPY --from` names: a stage also by its number.
 fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
     let stages = dockerfile.stages.len();
-    let found = match from.text.parse::<usize>() {
-        Ok(number) if number >= stages => {
-            let span = from.span;
-            return Err(PlanError::NoStage {
-                number,
-                stages,
-                span,
-            });
-        }
-        Ok(number) => Some(number),
-        Err(_) => stage_named(&dockerfile.stages[..own], &from.text)
-            .or_else(|| stage_named(&dockerfile.stages, &from.text)),
-    };
-    match found {
-        Some(number) if number < own => Ok(FileSource::Stage(number)),
-        Some(_) => Err(PlanError::NotYetBuilt {
-            name: from.text.clone(),
-            span: from.span,
+    let span = from.span;
+    match from.text.parse::<usize>() {
+        Ok(number) if number >= stages => Err(PlanError::NoStage {
+            number,
+            stages,
+            span,
         }),
+        Ok(number) if number < own => Ok(FileSource::Stage(number)),
+        Ok(_) => Err(not_yet_built(from)),
+        Err(_) => find_named(dockerfile, own, from),
+    }
+}
+
+/// What `from` of a mount names.
+fn find_named(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
+    let above = stage_named(&dockerfile.stages[..own], &from.text);
+    match above.or_else(|| stage_named(&dockerfile.stages, &from.text)) {
+        Some(number) if number < own => Ok(FileSource::Stage(number)),
+        Some(_) => Err(not_yet_built(from)),
         None if from.text == "scratch" => Ok(FileSource::Scratch),
         None => Ok(FileSource::Image {
             name: from.text.clone(),
@@ -328,14 +377,30 @@ fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSou
     }
 }
 
+fn not_yet_built(from: &Word) -> PlanError {
+    PlanError::NotYetBuilt {
+        name: from.text.clone(),
+        span: from.span,
+    }
+}
+
+/// Checks the mounts that hold no variable: those that do are checked when it has its value.
+fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
+    for instruction in &stage.instructions {
+        if let Command::Run(run) = &instruction.command {
+            for mount in run.mounts.iter().filter(|mount| mount.is_constant()) {
+                mount
+                    .expand(escape, &|_| None, &mut Asked::default())?
+                    .read()?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Of two stages with one name the later is meant.
 fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
-    stages.iter().rposition(|stage| {
-        stage
-            .name
-            .as_ref()
-            .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
-    })
+    stages.iter().rposition(|stage| stage.is_named(name))
 }
 
 fn is_exact(stage: &Stage, name: &str) -> bool {
@@ -364,8 +429,8 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     let mut needed = BTreeMap::from([(target, 0)]);
     let mut open = vec![target];
     while let Some(number) = open.pop() {
-        let Found { base, copies } = &found[number];
-        for source in std::iter::once(base).chain(copies.values()) {
+        let Found { base, sources, .. } = &found[number];
+        for source in std::iter::once(base).chain(sources.values()) {
             if let FileSource::Stage(other) = source
                 && needed.insert(*other, 0).is_none()
             {

@@ -11,7 +11,8 @@ use image_format::snapshot::LayerSource;
 use serde_json::Value;
 
 /// Where programs are looked for when an image does not say; docker puts it into every image.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What tools know an image by that was built from a Dockerfile.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 

@@ -1,6 +1,7 @@
 //! `mkimg build`.
 
-mod input;
+mod given;
+pub(super) mod input;
 mod nowhere;
 mod on_demand;
 
@@ -10,20 +11,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use builder::cancel::Cancel;
+use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Offline;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
+use image_format::descriptor::Platform;
 use image_format::reference::Reference;
+use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
+use super::check;
 use crate::cli::Globals;
 use crate::environment::source_date_epoch;
 use crate::error::{BuildFailure, Error};
 use crate::output;
 use crate::progress::{Display, Mode};
 use crate::signals;
+pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::OnDemand;
 
@@ -51,6 +56,24 @@ pub struct BuildArgs {
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
+    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times
+    #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
+    secret: Vec<String>,
+    /// The agent for RUN --mount=type=ssh, by its socket [of default: $SSH_AUTH_SOCK]
+    #[arg(long, value_name = "default|NAME=SOCKET")]
+    ssh: Vec<String>,
+    /// A name that RUN finds in /etc/hosts; may be given several times
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    add_host: Vec<String>,
+    /// The size of /dev/shm that RUN sees, as in 64m
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+    /// A limit of the processes of RUN, as in nofile=1024:2048; -1 is no limit
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    /// Check the Dockerfile, as `mkimg check` does, and build nothing
+    #[arg(long)]
+    check: bool,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     progress: Mode,
@@ -77,9 +100,25 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let tags = args.tag.iter().map(|name| super::tag(name));
     let tags = tags.collect::<Result<Vec<Reference>, Error>>()?;
     let build_args = input::build_args(&args.build_arg)?;
+    let secrets = given::secrets(&args.secret)?;
+    let ssh = given::agents(&args.ssh)?;
+    let add_hosts = given::hosts(&args.add_host)?;
+    let shm_size = given::shm_size(args.shm_size.as_deref())?;
+    let ulimits = given::ulimits(&args.ulimit)?;
     let epoch = source_date_epoch()?;
     input::check_context(&args.context)?;
     let dockerfile = input::dockerfile(&args.context, args.file.as_deref())?;
+    if args.check {
+        let request = CheckRequest {
+            store: globals.existing_store(),
+            context: Some(args.context.clone()),
+            dockerfile,
+            build_args,
+            target: args.target.clone(),
+            platform: Platform::host(),
+        };
+        return check::report(&request, check::Format::Text);
+    }
     let display = Display::new(match args.quiet {
         true => Mode::Quiet,
         false => args.progress,
@@ -101,6 +140,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         tags,
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
+        secrets,
+        ssh,
+        add_hosts,
+        shm_size,
+        ulimits,
         ..BuildRequest::new(store, args.context.clone(), dockerfile)
     };
     let built = match (build(&request, rung, &display), interrupt.signal()) {
@@ -160,7 +204,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Offline,
+        remote: &Network::new(&request.store),
     };
     builder::build(request, backend)
 }

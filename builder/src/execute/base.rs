@@ -2,27 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use image_format::config::ImageConfig;
 use image_format::layout::{Image, Store, StoreError};
 
 use crate::dockerfile::Span;
 use crate::error::BuildError;
 use crate::plan::{BuildPlan, Source};
-use crate::progress::{Event, Progress};
 
 /// The images of a plan, by the names it has for them.
 pub(super) struct Bases(BTreeMap<String, Image>);
 
 impl Bases {
     /// Finds them.
-    pub(super) fn resolve(
-        store: &Store,
-        plan: &BuildPlan,
-        progress: &dyn Progress,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn resolve(store: &Store, plan: &BuildPlan) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
             if !images.contains_key(name) {
-                images.insert(name.to_owned(), resolve(store, name, span, progress)?);
+                images.insert(name.to_owned(), resolve(store, name, span)?);
             }
         }
         for stage in &plan.stages {
@@ -33,19 +29,19 @@ impl Bases {
         Ok(Self(images))
     }
 
+    /// The config of an image, where the plan has it.
+    pub(super) fn config(&self, name: &str) -> Option<ImageConfig> {
+        Some(self.0.get(name)?.config.clone())
+    }
+
     /// An image of the plan.
     pub(super) fn get(&self, name: &str) -> &Image {
         &self.0[name]
     }
 }
 
-fn resolve(
-    store: &Store,
-    name: &str,
-    span: Span,
-    progress: &dyn Progress,
-) -> Result<Image, BuildError> {
-    let image = store.resolve(name).map_err(|error| match error {
+fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
+    store.resolve(name).map_err(|error| match error {
         StoreError::NoImage { name, nearest } => BuildError::NoBase {
             name,
             nearest,
@@ -56,30 +52,16 @@ fn resolve(
             span,
             source: Box::new(source),
         },
-    })?;
-    let host = image_format::descriptor::Platform::host();
-    let config = &image.config;
-    if (&config.os, &config.architecture) != (&host.os, &host.architecture) {
-        let (os, architecture) = (&config.os, &config.architecture);
-        progress.event(Event::Warning {
-            message: &format!(
-                "the image {name:?} is for {os}/{architecture}, and this machine is {}/{}",
-                host.os, host.architecture
-            ),
-            span: Some(span),
-        });
-    }
-    Ok(image)
+    })
 }
 
 /// What is not followed is refused, not left out.
 fn refuse_triggers(name: &str, span: Span, image: &Image) -> Result<(), BuildError> {
-    let triggers = image.config.config.extra.get("OnBuild");
-    match triggers.and_then(|triggers| triggers.as_array()) {
-        Some(triggers) if !triggers.is_empty() => Err(BuildError::OnBuild {
-            name: name.to_owned(),
-            span,
-        }),
-        _ => Ok(()),
+    if image.config.config.on_build.is_empty() {
+        return Ok(());
     }
+    Err(BuildError::OnBuild {
+        name: name.to_owned(),
+        span,
+    })
 }

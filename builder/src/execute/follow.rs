@@ -10,6 +10,7 @@ use crate::cancel::Cancel;
 use crate::context::Context;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::BuildRequest;
@@ -33,6 +34,8 @@ pub(super) struct Build<'a> {
     /// Ends this build alone.
     pub(super) cancel: Cancel,
     pub(super) book: Book,
+    /// What no layer may hold.
+    pub(super) secrets: Search<'a>,
 }
 
 impl Build<'_> {
@@ -59,9 +62,10 @@ impl Build<'_> {
                 id: planned.first_step + 1 + at,
                 built,
                 position: (planned.number, at),
+                place: (place, at),
                 span: instruction.span,
             };
-            let from = planned.copies.get(&at);
+            let from = planned.sources.get(&(at, 0));
             self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))
@@ -104,43 +108,28 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let escape = self.plan.dockerfile.escape;
-        let created_by = match &self.expand(state, written)?.command {
+        let command = self.expand(state, written)?.command;
+        match &command {
             Command::Run(run) => return self.run(state, step, run),
             Command::Copy(copy) => return self.copy(state, step, copy, None, from),
             Command::Add(add) => return self.copy(state, step, &add.copy, Some(add), None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
-            Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
-            Command::Env(pairs) => config::env(state, pairs),
-            Command::Label(pairs) => config::label(state, pairs),
-            Command::Expose(words) => config::expose(state, words)?,
-            Command::User(user) => config::user(state, user),
-            Command::Cmd(command) => config::cmd(state, command),
-            Command::Entrypoint(command) => config::entrypoint(state, command),
-        };
-        state.push(created_by, &self.created, None);
+            _ => {}
+        }
+        let created_by = config::apply(state, &command, &self.plan.globals, escape)?;
+        if let Some(created_by) = created_by {
+            state.push(created_by, &self.created, None);
+        }
         Ok(Outcome::Done(None))
     }
 
-    /// Expands an instruction; its variables that stand for nothing are told of.
+    /// Expands an instruction.
     fn expand(&self, state: &StageState, written: &Instruction) -> Result<Instruction, BuildError> {
         if let Command::Arg(_) = written.command {
             // Each of its words sees those before it: it expands them itself.
             return Ok(written.clone());
         }
         let lookup = |name: &str| state.lookup(name);
-        let (instruction, asked) = written.expand(self.plan.dockerfile.escape, &lookup)?;
-        for name in &asked.unset {
-            let message = match self.plan.globals.get(name) {
-                Some(_) => format!(
-                    "the variable {name} is not set in this stage: it takes `ARG {name}` after FROM"
-                ),
-                None => format!("the variable {name} is not set, and stands for nothing"),
-            };
-            self.backend.progress.event(Event::Warning {
-                message: &message,
-                span: Some(written.span),
-            });
-        }
-        Ok(instruction)
+        Ok(written.expand(self.plan.dockerfile.escape, &lookup)?.0)
     }
 }

@@ -1,5 +1,6 @@
 //! The instructions that make layers: each is keyed, looked up in the cache, and done if it must.
 
+use std::borrow::Cow;
 use std::iter;
 use std::sync::OnceLock;
 
@@ -9,18 +10,20 @@ use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
 
 use super::follow::Build;
+use super::mounts::{Mounts, surroundings};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
-use crate::dockerfile::ast::{Add, Copy, Run};
+use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
+use crate::request::RunNetwork;
 use crate::stage::StageState;
 use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
-use crate::step::{CopyError, config};
+use crate::step::{CopyError, RunError, config};
 
 /// A step that makes a layer.
 #[derive(Clone, Copy)]
@@ -30,14 +33,18 @@ pub(super) struct Step<'a> {
     pub(super) built: &'a [OnceLock<StageState>],
     /// The number of its stage in the file, and its own in the stage.
     pub(super) position: (usize, usize),
+    /// The place of its stage in the plan, and its own in the stage.
+    pub(super) place: (usize, usize),
     /// Where its instruction is written.
     pub(super) span: Span,
 }
 
 /// A step's key, and what it is made of.
-struct Keyed {
-    parts: Parts,
-    key: Digest,
+pub(super) struct Keyed {
+    pub(super) parts: Parts,
+    pub(super) key: Digest,
+    /// Where the step is written.
+    pub(super) span: Span,
 }
 
 impl Build<'_> {
@@ -47,35 +54,63 @@ impl Build<'_> {
         step: Step<'_>,
         run: &Run,
     ) -> Result<Outcome, BuildError> {
-        let network = self.request.network;
+        let network = self.network(run.network, step.span)?;
+        let mounts = self.mounts(state, step, run)?;
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
-        let keyed = self.key(state.diff_ids(), step, &created_by, planned.reads())?;
+        let reads = planned.reads(mounts.parts(), surroundings(self.request));
+        let keyed = self.key(state.diff_ids(), step, &created_by, reads)?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, iter::empty());
-                let on = Place {
-                    store: &self.request.store,
-                    snapshotter: self.backend.snapshotter,
-                    executor: self.backend.executor,
-                    epoch: self.epoch,
-                    cancel: &self.cancel,
-                };
-                let layer = planned.run(&on, state, &keyed.key, &mut |stream, bytes| {
-                    let step = step.id;
-                    self.backend.progress.event(Event::Output {
-                        step,
-                        stream,
-                        bytes,
-                    });
-                });
+                self.explain(step, &keyed, mounts.files());
+                let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state.diff_ids(), keyed, iter::empty(), layer)?
+                self.keep(state.diff_ids(), keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
         Ok(outcome)
+    }
+
+    fn do_run(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        planned: PlannedRun,
+        mounts: &Mounts<'_>,
+        key: &Digest,
+    ) -> Result<Option<Layer>, RunError> {
+        let on = Place {
+            store: &self.request.store,
+            snapshotter: self.backend.snapshotter,
+            executor: self.backend.executor,
+            epoch: self.epoch,
+            cancel: &self.cancel,
+            request: self.request,
+        };
+        on.executor.ready().map_err(RunError::Executor)?;
+        let mounted = self.ready(step, mounts)?;
+        planned.run(&on, state, mounted, key, &mut |stream, bytes| {
+            let step = step.id;
+            self.backend.progress.event(Event::Output {
+                step,
+                stream,
+                bytes,
+            });
+        })
+    }
+
+    /// The network of a command.
+    fn network(&self, asked: CommandNetwork, span: Span) -> Result<RunNetwork, BuildError> {
+        match (asked, self.request.network) {
+            (CommandNetwork::Default, network) => Ok(network),
+            (CommandNetwork::None, _) => Ok(RunNetwork::None),
+            (CommandNetwork::Host, RunNetwork::Host) => Ok(RunNetwork::Host),
+            (CommandNetwork::Host, RunNetwork::None) => {
+                Err(BuildError::run(span, RunError::NoNetwork))
+            }
+        }
     }
 
     pub(super) fn copy(
@@ -101,7 +136,7 @@ impl Build<'_> {
         let created_by = copy_created_by(name, copy);
         let base = state.stack();
         let wanted = CopyStep {
-            copy,
+            copy: Cow::Borrowed(copy),
             add: add.map(|add| AddStep {
                 checksum: add.checksum.as_ref(),
                 keep_git_dir: add.keep_git_dir,
@@ -110,6 +145,7 @@ impl Build<'_> {
             }),
             from,
             workdir: state.workdir(),
+            keep_top: false,
             span: step.span,
         };
         let planned = copy::plan_copy(
@@ -120,7 +156,7 @@ impl Build<'_> {
             &mut |bytes, total| self.copied(step, bytes, total),
             &self.cancel,
         );
-        let mut planned = planned.map_err(failed)?;
+        let planned = planned.map_err(failed)?;
         let below = match copy::is_linked(copy) {
             true => &[],
             false => state.diff_ids(),
@@ -130,7 +166,7 @@ impl Build<'_> {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, planned.files());
-                let layer = self.do_copy(step, &base, &mut planned).map_err(failed)?;
+                let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
                 self.keep(below, keyed, planned.files(), layer)?
             }
         };
@@ -184,31 +220,31 @@ impl Build<'_> {
         let planned = copy::plan_workdir(&self.request.store, &base, &wanted, &self.cancel);
         let planned = planned.map_err(failed)?;
         let layer = match planned {
-            Some(mut planned) => self.do_copy(step, &base, &mut planned).map_err(failed)?,
+            Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
             None => None,
         };
         self.keep(state.diff_ids(), keyed, iter::empty(), layer)
     }
 
-    fn do_copy(
+    pub(super) fn do_copy(
         &self,
         step: Step<'_>,
         base: &[LayerSource],
-        planned: &mut PlannedCopy<'_>,
+        planned: &PlannedCopy<'_>,
     ) -> Result<Option<Layer>, CopyError> {
         let store = &self.request.store;
         let mut report = |bytes, total| self.copied(step, bytes, total);
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
     }
 
-    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+    pub(super) fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
         let step = step.id;
         let progress = self.backend.progress;
         progress.event(Event::Copied { step, bytes, total });
     }
 
     /// The layers of what a `COPY --from` copies from.
-    fn stack_of(
+    pub(super) fn stack_of(
         &self,
         source: &Source,
         built: &[OnceLock<StageState>],
@@ -237,14 +273,36 @@ impl Build<'_> {
         );
         let key = parts.key().map_err(CacheError::Record)?;
         self.book.note(step.position, key);
-        Ok(Keyed { parts, key })
+        Ok(Keyed {
+            parts,
+            key,
+            span: step.span,
+        })
     }
 
     fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
         if self.request.no_cache {
             return Ok(None);
         }
-        Ok(record::find(&self.request.store, &keyed.key)?)
+        let found = record::find(&self.request.store, &keyed.key)?;
+        let searched = self.search(keyed, found.flatten());
+        if let Err(BuildError::Leak { .. }) = &searched {
+            // An earlier build did not know what is secret.
+            record::forget(&self.request.store, &keyed.key)?;
+        }
+        searched.map(|()| found)
+    }
+
+    /// Searches a layer for the values of secrets, which no layer may hold.
+    fn search(&self, keyed: &Keyed, layer: Option<Layer>) -> Result<(), BuildError> {
+        let Some(layer) = layer else {
+            return Ok(());
+        };
+        let searched = self.secrets.layer(&self.request.store, layer.diff_id);
+        searched.map_err(|source| BuildError::Leak {
+            span: Some(keyed.span),
+            source,
+        })
     }
 
     /// Says why the cache does not have a step, if it had one like it.
@@ -271,6 +329,7 @@ impl Build<'_> {
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
     ) -> Result<Outcome, BuildError> {
+        self.search(&keyed, layer)?;
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
             below: below.to_vec(),

@@ -1,4 +1,5 @@
 mod corpus;
+mod secrets;
 
 use std::fs;
 use std::io::Write;
@@ -92,6 +93,7 @@ impl Progress for Heard {
                 format!("missed {step}: {}", reasons.join(", "))
             }
             Event::Warning { message, .. } => message.to_owned(),
+            Event::Check { warning } => format!("{}: {}", warning.rule.name, warning.message),
             Event::Failed { step, .. } => format!("failed {step}"),
             _ => return,
         };

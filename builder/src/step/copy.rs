@@ -29,6 +29,8 @@ mod target;
 mod tests;
 mod unpack;
 
+use std::borrow::Cow;
+
 use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layer::Timestamp;
@@ -48,23 +50,27 @@ pub use archive::ArchiveError;
 pub use error::CopyError;
 
 use fetch::Checksum;
+use find::Found;
 use maker::Maker;
+use parts::Keeps;
 use reading::Read;
 use rootfs::Rootfs;
 use source::Source;
 use target::{Overrides, Target};
 
 /// A `COPY` or an `ADD` with all its words expanded.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct CopyStep<'a> {
     /// What it says.
-    pub(crate) copy: &'a Copy,
+    pub(crate) copy: Cow<'a, Copy>,
     /// What an `ADD` says beside.
     pub(crate) add: Option<AddStep<'a>>,
     /// What is copied from.
     pub(crate) from: CopySource<'a>,
     /// The working directory, absolute.
     pub(crate) workdir: &'a str,
+    /// Whether a directory whose contents are copied brings its own permissions too.
+    pub(crate) keep_top: bool,
     /// Where the instruction is written.
     pub(crate) span: Span,
 }
@@ -124,7 +130,7 @@ impl PlannedCopy<'_> {
         };
         let found = found.into_iter().flat_map(|(read, words)| {
             let digest = |source, entry| read.digest(source, entry);
-            parts::file_parts(&read.found.sources, words.keeps_modes(), digest)
+            parts::file_parts(&read.found.sources, words.keeps(), digest)
         });
         found.chain(later.iter().cloned())
     }
@@ -157,10 +163,19 @@ struct Words {
     mode: Option<Mode>,
     /// Whether the layer is made as if onto nothing.
     linked: bool,
+    keep_top: bool,
     span: Span,
 }
 
 impl Words {
+    /// Whose permissions reach the layer.
+    fn keeps(&self) -> Keeps {
+        Keeps {
+            modes: self.mode.as_ref().and_then(Mode::fixed).is_none(),
+            top: self.keep_top,
+        }
+    }
+
     fn of(step: &CopyStep<'_>) -> Result<Self, CopyError> {
         let ownership = |span| move |source| CopyError::Ownership { source, span };
         let Copy {
@@ -168,7 +183,7 @@ impl Words {
             chmod,
             destination,
             ..
-        } = step.copy;
+        } = &*step.copy;
         let owner = chown.as_ref().map(|word| {
             let owner = Owner::parse(&word.text).map_err(ownership(word.span))?;
             Ok::<_, CopyError>((owner, word.span))
@@ -180,14 +195,10 @@ impl Words {
             destination_span: destination.span,
             owner: owner.transpose()?,
             mode: mode.transpose()?,
-            linked: is_linked(step.copy),
+            linked: is_linked(&step.copy),
+            keep_top: step.keep_top,
             span: step.span,
         })
-    }
-
-    /// Whether the permissions of what is copied reach the layer.
-    fn keeps_modes(&self) -> bool {
-        self.mode.as_ref().is_none_or(|mode| mode.fixed().is_none())
     }
 
     fn placement(&self, step: &CopyStep<'_>) -> Placement {
@@ -198,7 +209,7 @@ impl Words {
             parents,
             exclude,
             ..
-        } = step.copy;
+        } = &*step.copy;
         Placement {
             destination: self.destination.clone(),
             chown: chown.as_ref().map(text),
@@ -233,7 +244,7 @@ pub(crate) fn plan_copy<'a>(
     let later = |reads, parts, words| PlannedCopy {
         reads,
         work: Work::Later {
-            step: *step,
+            step: step.clone(),
             words,
             parts,
         },
@@ -249,7 +260,7 @@ pub(crate) fn plan_copy<'a>(
             let found = find::find(&maker, step, progress)?;
             let read = reading::read(&maker, context, found, &words, progress)?;
             let digest = |source, entry| read.digest(source, entry);
-            let files = parts::digest_of(&read.found.sources, words.keeps_modes(), digest);
+            let files = parts::digest_of(&read.found.sources, words.keeps(), digest);
             Ok(PlannedCopy {
                 reads: Reads::Context { placement, files },
                 work: Work::Found { read, words },
@@ -313,31 +324,41 @@ pub(crate) fn plan_workdir(
     }))
 }
 
+/// Checks that something is at a path of a root file system.
+pub(crate) fn check_source(
+    store: &Store,
+    layers: &[LayerSource],
+    source: &Word,
+) -> Result<(), CopyError> {
+    stack::check(&Rootfs::open(store, layers)?, source)
+}
+
 /// Makes the layer; `None` where nothing changes. `progress` gets the bytes of file contents so
 /// far, and all of them. The blob is not yet durable.
 pub(crate) fn copy(
     store: &Store,
     base: &[LayerSource],
-    planned: &mut PlannedCopy<'_>,
+    planned: &PlannedCopy<'_>,
     epoch: i64,
     progress: &mut dyn FnMut(u64, u64),
     cancel: &Cancel,
 ) -> Result<Option<Layer>, CopyError> {
     let maker = Maker::new(store, base, epoch, cancel);
-    let layer = match &mut planned.work {
-        Work::Found { read, words } => match read.layer {
-            Some(layer) => layer,
-            None => {
-                read.unpack(store, words, cancel)?;
-                maker.make(&read.found, words, progress, &mut |_, _, _| {})?
+    let make =
+        |found: &Found<'_>, words, progress| maker.make(found, words, progress, &mut |_, _, _| {});
+    let layer = match &planned.work {
+        Work::Found { read, words } => match (read.layer, read.found.to_unpack()) {
+            (Some(layer), _) => layer,
+            (None, None) => make(&read.found, words, progress)?,
+            (None, Some(mut found)) => {
+                archive::unpack(store, &mut found, words.span, cancel)?;
+                make(&found, words, progress)?
             }
         },
         Work::Later { step, words, .. } => {
             let mut found = find::find(&maker, step, progress)?;
-            // What is in the key of these is known without their digests.
-            let unknown = |_, _| Digest::of(b"");
-            archive::unpack(store, &mut found, words, unknown, cancel)?;
-            maker.make(&found, words, progress, &mut |_, _, _| {})?
+            archive::unpack(store, &mut found, words.span, cancel)?;
+            make(&found, words, progress)?
         }
         Work::Directory { path, owner, span } => maker.directory(path, *owner, *span)?,
     };

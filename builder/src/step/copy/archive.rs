@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use image_format::digest::Digest;
 use image_format::layer::compression::decompress;
 use image_format::layer::index::{IndexError, LayerIndex};
 use image_format::layer::tree::{Tree, TreeError};
@@ -24,10 +24,9 @@ use crate::dockerfile::Span;
 
 use super::contents::Origin;
 use super::find::Found;
-use super::parts;
 use super::rootfs::Rootfs;
 use super::source::{Content, Source, SourceKind, Unpacking};
-use super::{CopyError, Words, stack};
+use super::{CopyError, stack};
 
 /// The most bytes that an archive may come to, packed as a tar or as files: more is a trap.
 const LARGEST: u64 = 256 << 30;
@@ -68,11 +67,9 @@ pub enum ArchiveError {
 pub(super) fn unpack(
     store: &Store,
     found: &mut Found<'_>,
-    words: &Words,
-    digest: impl Fn(usize, usize) -> Digest + Clone,
+    span: Span,
     cancel: &Cancel,
 ) -> Result<(), CopyError> {
-    let span = words.span;
     for number in 0..found.sources.len() {
         let source = &found.sources[number];
         if source.unpacking != Unpacking::Wanted {
@@ -92,15 +89,11 @@ pub(super) fn unpack(
             }
         };
         unchanged(found, source, span)?;
-        let digest = |_, entry| digest(number, entry);
-        let one = std::slice::from_ref(source);
-        let known = parts::file_parts(one, words.keeps_modes(), digest).next();
         let rootfs = Rootfs::of_archive(tar, tree, format!("the archive {name}"));
         let entries = stack::entries(&rootfs, b"", SourceKind::Dir, Meta::default());
         let origin = found.origins.len();
-        found.origins.push(Origin::Rootfs(Box::new(rootfs)));
+        found.origins.push(Origin::Rootfs(Arc::new(rootfs)));
         let source = &mut found.sources[number];
-        source.known = source.known.take().or(known);
         source.at = Vec::new();
         source.entries = entries;
         source.origin = origin;

@@ -5,6 +5,7 @@
 //! is bounded, whatever the size of a file.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use image_format::digest::{Digest, Hasher};
@@ -44,7 +45,7 @@ pub(super) enum Origin<'a> {
     /// In a directory that was fetched.
     Fetched(Box<Context>),
     /// In a root file system, or an archive.
-    Rootfs(Box<Rootfs>),
+    Rootfs(Arc<Rootfs>),
 }
 
 impl Origin<'_> {
@@ -54,6 +55,15 @@ impl Origin<'_> {
             Self::Context(context) => Some(context),
             Self::Fetched(context) => Some(context),
             Self::Rootfs(_) => None,
+        }
+    }
+
+    /// The same once more.
+    pub(super) fn again(&self) -> Origin<'_> {
+        match self {
+            Self::Context(context) => Origin::Context(context),
+            Self::Fetched(context) => Origin::Context(context),
+            Self::Rootfs(rootfs) => Origin::Rootfs(Arc::clone(rootfs)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the sources of an instruction name, wherever it lies.
 
+use std::sync::Arc;
+
 use crate::address::Address;
 use crate::context::{Context, has_wildcard};
 use crate::dockerfile::ast::{self, Heredoc};
@@ -18,6 +20,17 @@ pub(super) struct Found<'a> {
     /// By the number that sources know them by.
     pub(super) origins: Vec<Origin<'a>>,
     pub(super) sources: Vec<Source>,
+}
+
+impl Found<'_> {
+    /// The same once more, if there may be an archive in it.
+    pub(super) fn to_unpack(&self) -> Option<Found<'_>> {
+        let wanted = |source: &Source| source.unpacking == Unpacking::Wanted;
+        self.sources.iter().any(wanted).then(|| Found {
+            origins: self.origins.iter().map(Origin::again).collect(),
+            sources: self.sources.clone(),
+        })
+    }
 }
 
 /// Finds all sources, and fetches what lies elsewhere. As docker has it, heredocs come last.
@@ -46,7 +59,7 @@ pub(super) fn find<'a>(
             origins: vec![match step.from {
                 CopySource::Context(context) => Origin::Context(context),
                 CopySource::Stack(layers) => {
-                    Origin::Rootfs(Box::new(Rootfs::open(maker.store, layers)?))
+                    Origin::Rootfs(Arc::new(Rootfs::open(maker.store, layers)?))
                 }
             }],
             sources: Vec::new(),

@@ -55,6 +55,7 @@ impl<'a> Maker<'a> {
         let overrides = Overrides {
             owner: words.owner.as_ref().map(numbers).transpose()?,
             mode: words.mode.clone(),
+            keep_top: words.keep_top,
             epoch: self.epoch,
         };
         let Found { sources, origins } = found;

@@ -7,16 +7,15 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use image_format::digest::Digest;
-use image_format::layout::{Layer, Store};
+use image_format::layout::Layer;
 
-use crate::cancel::Cancel;
 use crate::context::Context;
 
 use super::contents::{Job, read_in_order};
 use super::find::Found;
 use super::maker::Maker;
 use super::source::{Content, Source, SourceFile, SourceKind, Unpacking};
-use super::{CopyError, Words, archive};
+use super::{CopyError, Words};
 
 /// What came of reading.
 pub(super) struct Read<'a> {
@@ -31,25 +30,9 @@ pub(super) struct Read<'a> {
 impl Read<'_> {
     /// The digest of a file; that of nothing where it was not asked for.
     pub(super) fn digest(&self, source: usize, entry: usize) -> Digest {
-        digest_in(&self.digests, source, entry)
+        let digest = self.digests.get(source).and_then(|all| all.get(entry));
+        digest.copied().flatten().unwrap_or_else(|| Digest::of(b""))
     }
-
-    /// Looks into the archives that are to be unpacked.
-    pub(super) fn unpack(
-        &mut self,
-        store: &Store,
-        words: &Words,
-        cancel: &Cancel,
-    ) -> Result<(), CopyError> {
-        let digests = &self.digests;
-        let digest = |source, entry| digest_in(digests, source, entry);
-        archive::unpack(store, &mut self.found, words, digest, cancel)
-    }
-}
-
-fn digest_in(digests: &[Vec<Option<Digest>>], source: usize, entry: usize) -> Digest {
-    let digest = digests.get(source).and_then(|all| all.get(entry));
-    digest.copied().flatten().unwrap_or_else(|| Digest::of(b""))
 }
 
 /// Finds the digests of all files, and keeps those of the files that were read.

@@ -9,7 +9,7 @@ use crate::cache::key::FilePart;
 use crate::context::{Found, FoundKind, Match};
 
 /// One thing that a source names, and what is in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     /// Its path as the instruction names it, wildcards filled in.
     pub(super) name: Vec<u8>,

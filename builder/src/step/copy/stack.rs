@@ -4,7 +4,7 @@ use image_format::layer::Meta;
 use image_format::nearest::nearest;
 
 use crate::context::SourcePattern;
-use crate::dockerfile::Span;
+use crate::dockerfile::{Span, Word};
 use crate::glob::Glob;
 
 use super::CopyError;
@@ -37,6 +37,19 @@ pub(super) fn find(
             matching(rootfs, &base, &at, &globs, &mut names);
             names.into_iter().map(found).collect()
         }
+    }
+}
+
+/// Checks that there is something at a plain path.
+///
+/// # Errors
+/// When there is not.
+pub(super) fn check(rootfs: &Rootfs, source: &Word) -> Result<(), CopyError> {
+    let name: Vec<u8> = source.text.trim_matches('/').into();
+    let at = follow(rootfs, &name, source.span)?;
+    match at.is_empty() || rootfs.seen(&at).is_some() {
+        true => Ok(()),
+        false => Err(missing(rootfs, &name, &at, source.span)),
     }
 }
 

@@ -110,14 +110,16 @@ impl Bench {
             ast::CopySource::Heredoc(ast::Heredoc {
                 name: (*name).to_owned(),
                 text: (*text).to_owned(),
+                strip_tabs: false,
                 expand: true,
                 span: SPAN,
+                lines: SPAN,
             })
         });
         copy.sources.splice(0..0, heredocs);
         let checksum = flags.add.and_then(|add| add.checksum).map(word);
         let step = CopyStep {
-            copy: &copy,
+            copy: Cow::Borrowed(&copy),
             add: flags.add.map(|add| AddStep {
                 checksum: checksum.as_ref(),
                 keep_git_dir: add.keep_git_dir,
@@ -129,14 +131,15 @@ impl Bench {
                 Some(layers) => CopySource::Stack(layers),
                 None => CopySource::Context(&context),
             },
+            keep_top: false,
             span: SPAN,
         };
         let (store, base, cancel) = (&self.store, &self.base, &Cancel::new());
         let ignored = &mut |_, _| {};
-        let mut planned = plan_copy(store, base, &step, DEFAULT_EPOCH, ignored, cancel)?;
+        let planned = plan_copy(store, base, &step, DEFAULT_EPOCH, ignored, cancel)?;
         let reads = planned.reads.clone();
         let files: Vec<FilePart> = planned.files().collect();
-        let layer = copy_layer(store, base, &mut planned, DEFAULT_EPOCH, ignored, cancel)?;
+        let layer = copy_layer(store, base, &planned, DEFAULT_EPOCH, ignored, cancel)?;
         assert_eq!(planned.files().collect::<Vec<_>>(), files);
         Ok((layer.unwrap(), reads))
     }
@@ -388,22 +391,23 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
     let context = bench.open();
     let words = Copy::plain(vec![word("d")], word("/t"));
     let step = CopyStep {
-        copy: &words,
+        copy: Cow::Owned(words),
         add: None,
         workdir: "/",
         from: CopySource::Context(&context),
+        keep_top: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());
     let ignored = &mut |_, _| {};
-    let mut planned = plan_copy(store, &[], &step, DEFAULT_EPOCH, ignored, cancel).unwrap();
+    let planned = plan_copy(store, &[], &step, DEFAULT_EPOCH, ignored, cancel).unwrap();
     assert!(
         matches!(&planned.work, Work::Found { read, .. } if read.layer.is_none()),
         "read again"
     );
     assert_eq!(planned.files().count(), 302);
     let third = planned.reads.clone();
-    let layer = copy(store, &[], &mut planned, DEFAULT_EPOCH, ignored, cancel).unwrap();
+    let layer = copy(store, &[], &planned, DEFAULT_EPOCH, ignored, cancel).unwrap();
     assert_eq!(first, second);
     assert_eq!((layer.unwrap(), third), first);
 }
@@ -518,10 +522,11 @@ fn a_file_that_changes_is_noticed() {
     let maker = Maker::new(&bench.store, &[], DEFAULT_EPOCH, &cancel);
     let copy = Copy::plain(vec![word("f")], word("/f"));
     let step = CopyStep {
-        copy: &copy,
+        copy: Cow::Borrowed(&copy),
         add: None,
         workdir: "/",
         from: CopySource::Context(&context),
+        keep_top: false,
         span: SPAN,
     };
     let found = find::find(&maker, &step, &mut |_, _| {}).unwrap();
@@ -556,11 +561,11 @@ fn a_working_directory_is_made_once() {
         user: "app",
         span: SPAN,
     };
-    let mut planned = plan_workdir(store, &base, &step, cancel).unwrap().unwrap();
+    let planned = plan_workdir(store, &base, &step, cancel).unwrap().unwrap();
     let layer = copy(
         store,
         &base,
-        &mut planned,
+        &planned,
         DEFAULT_EPOCH,
         &mut |_, _| {},
         cancel,

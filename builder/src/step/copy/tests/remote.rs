@@ -157,7 +157,7 @@ fn a_checksum_says_what_it_is_and_spares_fetching_to_know_it() {
     let copy = Copy::plain(vec![word("https://h/x")], word("/"));
     let checksum = word(&digest);
     let step = CopyStep {
-        copy: &copy,
+        copy: Cow::Borrowed(&copy),
         add: Some(AddStep {
             checksum: Some(&checksum),
             keep_git_dir: false,
@@ -166,6 +166,7 @@ fn a_checksum_says_what_it_is_and_spares_fetching_to_know_it() {
         }),
         workdir: "/",
         from: CopySource::Context(&context),
+        keep_top: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());
