@@ -164,6 +164,8 @@ fn tar(
     let mut tar = store.tmp_file()?;
     keep(decompress(file).map_err(IndexError::Io)?, &mut tar, cancel)?;
     let index = LayerIndex::of_file(tar.reopen().map_err(ArchiveError::Keep)?)?;
+    // The destination is there, and what an archive says of it docker does not hear.
+    let index = index.without_root();
     let mut total = 0_u64;
     for listed in index.entries() {
         let entry = listed.entry;

@@ -317,8 +317,8 @@ fn hostile_archives_are_refused_with_the_name_of_what_is_wrong() {
         assert!(source.to_string().contains(says), "{says}: {source}");
         assert!(error.hint().unwrap().contains("--unpack=false"));
     }
-    // An absolute name is one below the destination.
-    let archive = [raw("/abs/x", b'0', "", 0), end].concat();
+    // An absolute name is one below the destination, and none at all is nothing.
+    let archive = [raw("", b'0', "", 0), raw("/abs/x", b'0', "", 0), end].concat();
     bench.bytes("a.tar", &archive, 0o644);
     let (layer, _) = bench.try_copy(&["a.tar"], "/t", &UNPACKED).unwrap();
     assert_eq!(bench.list(&layer).last().unwrap(), "t/abs/x 644 0:0 file ");
