@@ -135,6 +135,15 @@ impl Context {
         &self.ignore
     }
 
+    /// What is at a path of the context, in which no symbolic link may be but at its end; `None`
+    /// where nothing is, or the ignore file leaves it out.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Found>, ContextError> {
+        walk::look(self, path)
+    }
+
     /// The digests known of the context's files.
     pub(crate) fn digests(&self, store: &Store) -> MutexGuard<'_, Option<FileDigests>> {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);

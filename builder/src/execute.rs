@@ -1,5 +1,6 @@
 //! The way of a build: plan, stages side by side, image.
 
+mod arguments;
 mod base;
 mod follow;
 mod layers;
@@ -19,15 +20,15 @@ use crate::commit::commit;
 use crate::context::Context;
 use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::check::Warning;
-use crate::dockerfile::{self, Command, Dockerfile, ParseError, ParseErrorKind};
+use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
-use crate::plan::{BuildPlan, Globals, name_of};
+use crate::plan::{BuildPlan, Globals, PlanError, follow_triggers, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
 use crate::request::{BuildRequest, DEFAULT_EPOCH};
-use crate::step::run::{EPOCH, PlannedRun};
+use crate::step::run::EPOCH;
 
 use base::Bases;
 use follow::Build;
@@ -72,7 +73,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         tell(progress, &dockerfile::check::text(&dockerfile, &checks));
         return Err(error.into());
     }
-    let (epoch, created) = epoch(request)?;
+    arguments::check(&request.build_args)?;
     let mut given = request.build_args.clone();
     if let Some(epoch) = request.epoch {
         given
@@ -81,12 +82,12 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     }
     let globals = Globals::new(&request.platform, given);
     let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
-    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref());
-    let plan = plan.inspect_err(|_| tell(progress, &warnings))?;
+    let planned = plan(request, dockerfile, &globals);
+    let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
+    let (epoch, created) = epoch(&plan.globals)?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn_unused(request, &plan.dockerfile, progress);
+    warn(request, &plan.dockerfile, progress);
 
-    let bases = Bases::resolve(&request.store, &plan);
     let context = reads_context(&plan)
         .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose();
@@ -98,7 +99,6 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     tell(progress, &warnings);
     let (bases, context) = (bases?, context?);
     check::fail(&checks, &warnings)?;
-    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -124,21 +124,44 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     commit(request, target, &build.created, &build.secrets)
 }
 
-/// The newest time of a file, in seconds since 1970, and the same as the config writes it.
-fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
-    let seconds = match request.build_args.get(EPOCH) {
+/// Plans the build, with the triggers that images bring: they may name further stages and images, which may
+/// bring further triggers.
+fn plan(
+    request: &BuildRequest,
+    dockerfile: Dockerfile,
+    globals: &Globals,
+) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
+    let target = request.target.as_deref();
+    let mut plan = BuildPlan::new(dockerfile, globals.clone(), target)?;
+    loop {
+        let bases = Bases::resolve(&request.store, &plan);
+        let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
+        let triggers = triggers.unwrap_or_default();
+        if triggers.is_empty() {
+            return Ok((plan, bases));
+        }
+        let mut dockerfile = plan.dockerfile;
+        for (number, triggers) in &triggers {
+            follow_triggers(&mut dockerfile.stages[*number], triggers)?;
+        }
+        plan = BuildPlan::new(dockerfile, globals.clone(), target)?;
+    }
+}
+
+/// The newest time of a file, in seconds since 1970, and the same as the config writes it. A global `ARG`
+/// may say it too.
+fn epoch(globals: &Globals) -> Result<(i64, String), BuildError> {
+    let said = globals.given(EPOCH).or_else(|| globals.get(EPOCH));
+    let seconds = match said.filter(|value| !value.is_empty()) {
         Some(value) => value.parse().ok(),
-        None => Some(request.epoch.unwrap_or(DEFAULT_EPOCH)),
+        None => Some(DEFAULT_EPOCH),
     };
     let known = seconds.and_then(|seconds| {
         let time = Timestamp::from_second(seconds).ok()?;
         Some((seconds, time.to_string()))
     });
     known.ok_or_else(|| BuildError::Epoch {
-        value: match request.build_args.get(EPOCH) {
-            Some(value) => value.clone(),
-            None => request.epoch.unwrap_or_default().to_string(),
-        },
+        value: said.unwrap_or_default().to_owned(),
     })
 }
 
@@ -154,40 +177,14 @@ fn reads_context(plan: &BuildPlan) -> bool {
         })
 }
 
-/// Refuses what is in the language and not built yet.
-fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
-    let error = |what: &str, span| {
-        let what = what.to_owned();
-        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
-    };
-    for place in 0..plan.stages.len() {
-        let stage = plan.stage(place);
-        if let Some(platform) = &stage.platform {
-            return error("the flag `--platform` of FROM", platform.span);
-        }
-    }
-    Ok(())
-}
-
 fn tell(progress: &dyn Progress, warnings: &[Warning]) {
     for warning in warnings {
         progress.event(Event::Check { warning });
     }
 }
 
-/// Says which build arguments are given for nothing. That is about the command line, and so none of the
-/// checks.
-fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
-    let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
-    let declared =
-        |name: &str| {
-            dockerfile.global_args.iter().chain(stages.clone()).any(
-                |instruction| match &instruction.command {
-                    Command::Arg(all) => all.iter().any(|one| one.name.text == name),
-                    _ => false,
-                },
-            )
-        };
+/// Says what is odd about what was asked for. That is about the command line, and so none of the checks.
+fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     for id in Search::too_short(&request.secrets) {
         progress.event(Event::Warning {
             message: &format!(
@@ -196,14 +193,5 @@ fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn P
             span: None,
         });
     }
-    for name in request.build_args.keys() {
-        if !PlannedRun::is_predefined(name) && name != check::CHECKS && !declared(name) {
-            progress.event(Event::Warning {
-                message: &format!(
-                    "the build argument {name:?} is used nowhere: no ARG declares it"
-                ),
-                span: None,
-            });
-        }
-    }
+    arguments::warn(&request.build_args, dockerfile, progress);
 }

@@ -8,6 +8,7 @@ mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trigger;
 
 use std::collections::BTreeMap;
 
@@ -17,10 +18,12 @@ use image_format::nearest::nearest;
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
+use trigger::follow_stages;
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
 pub(crate) use platform::parse as parse_platform;
+pub(crate) use trigger::follow as follow_triggers;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -97,6 +100,18 @@ pub enum PlanError {
         /// Where.
         span: Span,
     },
+    /// A trigger that the base brings cannot be planned.
+    #[error("the base {of:?} brings a trigger that cannot be followed: ONBUILD {trigger}")]
+    Trigger {
+        /// The trigger.
+        trigger: String,
+        /// The image or stage that brings it.
+        of: String,
+        /// The `FROM`.
+        span: Span,
+        /// Why.
+        source: Box<PlanError>,
+    },
     /// No stage is named like the target.
     #[error("the Dockerfile has no stage {name:?}")]
     NoTarget {
@@ -144,6 +159,7 @@ impl PlanError {
             Self::EmptyBase { span, .. }
             | Self::EmptyPlatform { span, .. }
             | Self::BadPlatform { span, .. }
+            | Self::Trigger { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -156,6 +172,7 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
+            Self::Trigger { source, .. } => source.hint(),
             Self::BadPlatform { .. } => {
                 Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
             }
@@ -209,8 +226,11 @@ impl BuildPlan {
         globals: Globals,
         target: Option<&str>,
     ) -> Result<Self, PlanError> {
-        let globals = globals.declare(&dockerfile)?;
-        let found = find_sources(&dockerfile, &globals)?;
+        let mut dockerfile = dockerfile;
+        let globals = globals.declare(&dockerfile, target)?;
+        let bases = find_bases(&dockerfile, &globals)?;
+        follow_stages(&mut dockerfile, &bases)?;
+        let found = find_sources(&dockerfile, bases)?;
         let target = target_number(&dockerfile, target)?;
         let needed = needed_stages(&found, target);
         let mut steps = Vec::new();
@@ -258,11 +278,16 @@ impl BuildPlan {
         &self.dockerfile.stages[self.stages[place].number]
     }
 
-    /// The images that must be there, with the places that name them.
+    /// The images that must be there, with the places that name them; those of a certain platform are not
+    /// among them: see [`PlannedStage::platform`].
     pub fn images(&self) -> impl Iterator<Item = (&str, Span)> {
-        self.sources().filter_map(|(_, source)| match source {
-            Source::Image { name, span } => Some((name.as_str(), *span)),
-            Source::Scratch | Source::Stage(_) => None,
+        self.stages.iter().flat_map(|stage| {
+            let base = stage.platform.is_none().then_some(&stage.base);
+            let all = base.into_iter().chain(stage.sources.values());
+            all.filter_map(|source| match source {
+                Source::Image { name, span } => Some((name.as_str(), *span)),
+                Source::Scratch | Source::Stage(_) => None,
+            })
         })
     }
 
@@ -283,30 +308,29 @@ impl BuildPlan {
     }
 }
 
-fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>, PlanError> {
-    let mut all = Vec::new();
-    for (number, stage) in dockerfile.stages.iter().enumerate() {
+type Base = (FileSource, Option<Platform>);
+
+fn find_bases(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Base>, PlanError> {
+    let stages = dockerfile.stages.iter().enumerate();
+    let bases = stages.map(|(number, stage)| {
         let base = find_base(dockerfile, globals, number, &stage.base)?;
         let platform = stage.platform.as_ref();
         let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
-        let platform = platform.transpose()?;
+        Ok((base, platform.transpose()?))
+    });
+    bases.collect()
+}
+
+fn find_sources(dockerfile: &Dockerfile, bases: Vec<Base>) -> Result<Vec<Found>, PlanError> {
+    let mut all = Vec::new();
+    for (number, (base, platform)) in bases.into_iter().enumerate() {
+        let stage = &dockerfile.stages[number];
         let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
-            match &instruction.command {
-                Command::Copy(copy) => {
-                    if let Some(from) = &copy.from {
-                        sources.insert((at, 0), find_from(dockerfile, number, from)?);
-                    }
-                }
-                Command::Run(run) => {
-                    for (flag, mount) in run.mounts.iter().enumerate() {
-                        if let Some(from) = mount.from() {
-                            sources.insert((at, flag), find_named(dockerfile, number, from)?);
-                        }
-                    }
-                }
-                _ => {}
-            }
+            let found = find_froms(dockerfile, number, &instruction.command);
+            let found = found.map_err(|error| trigger::wrap(stage, at, error))?;
+            let found = found.into_iter();
+            sources.extend(found.map(|(flag, source)| ((at, flag), source)));
         }
         all.push(Found {
             base,
@@ -315,6 +339,29 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
         });
     }
     Ok(all)
+}
+
+/// What an instruction copies from or mounts, by the number of the flag.
+fn find_froms(
+    dockerfile: &Dockerfile,
+    number: usize,
+    command: &Command,
+) -> Result<Vec<(usize, FileSource)>, PlanError> {
+    match command {
+        Command::Copy(copy) => {
+            let from = copy.from.iter();
+            from.map(|from| Ok((0, find_from(dockerfile, number, from)?)))
+                .collect()
+        }
+        Command::Run(run) => {
+            let mounts = run.mounts.iter().enumerate();
+            mounts
+                .filter_map(|(flag, mount)| Some((flag, mount.from()?)))
+                .map(|(flag, from)| Ok((flag, find_named(dockerfile, number, from)?)))
+                .collect()
+        }
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn find_base(
@@ -451,16 +498,22 @@ fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Ve
         Some(word) => word.text.clone(),
         None => format!("stage-{number}"),
     };
-    let own = stage.instructions.iter().map(|instruction| {
+    let from = text::on_one_line(&dockerfile.source, stage.span, dockerfile.escape);
+    let own = stage.instructions.iter().enumerate();
+    let own = own.map(|(at, instruction)| {
         let kind = match instruction.command {
             Command::Run(_) => StepKind::Run,
             Command::Add(_) | Command::Copy(_) | Command::Workdir(_) => StepKind::Copy,
             _ => StepKind::Config,
         };
-        (instruction.span, kind)
+        let text = match stage.triggers.get(at) {
+            Some(trigger) => text::of_trigger(trigger),
+            None => text::of_instruction(dockerfile, instruction),
+        };
+        (text, instruction.span, kind)
     });
     let of = stage.instructions.len() + 1;
-    for (at, (span, kind)) in std::iter::once((stage.span, StepKind::Base))
+    for (at, (text, span, kind)) in std::iter::once((from, stage.span, StepKind::Base))
         .chain(own)
         .enumerate()
     {
@@ -469,7 +522,7 @@ fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Ve
             stage: name.clone(),
             number: at + 1,
             of,
-            text: text::on_one_line(&dockerfile.source, span, dockerfile.escape),
+            text,
             span,
             kind,
         });

@@ -89,4 +89,24 @@ impl Platform {
             extra: BTreeMap::new(),
         }
     }
+
+    /// Whether what is made for this platform is what is wanted for the other; a variant that one of them
+    /// does not say is any.
+    #[must_use]
+    pub fn runs(&self, wanted: &Platform) -> bool {
+        let variants = self.variant.as_ref().zip(wanted.variant.as_ref());
+        (&self.os, &self.architecture) == (&wanted.os, &wanted.architecture)
+            && variants.is_none_or(|(own, wanted)| own == wanted)
+    }
+}
+
+impl std::fmt::Display for Platform {
+    /// As in `linux/arm64/v8`.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(formatter, "/{variant}"),
+            None => Ok(()),
+        }
+    }
 }

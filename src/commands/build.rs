@@ -18,7 +18,6 @@ use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::reference::Reference;
-use remote::Network;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
@@ -154,6 +153,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
             return Err(Error::Interrupted { signal });
         }
         (Err(source), _) => {
+            if let BuildError::Leak { .. } = source {
+                // The layer that holds the secret; whoever uses the store keeps it till the next rmi.
+                super::rmi::collect_garbage(&request.store)?;
+            }
             return Err(Error::Build(Box::new(BuildFailure {
                 source,
                 name: request.dockerfile.name,
@@ -204,7 +207,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &Network::new(&request.store),
+        remote: &remote::Network::new(&request.store),
     };
     builder::build(request, backend)
 }

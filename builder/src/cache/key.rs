@@ -6,6 +6,7 @@ use image_format::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::mount::Sharing;
+use crate::executor::FileAccess;
 use crate::request::RunNetwork;
 
 /// Changes when the same step would make another layer: how copies are laid out, how layers are
@@ -159,12 +160,9 @@ pub enum Shows {
         read_only: bool,
         /// The name of the stack of layers that it begins as.
         from: Option<Digest>,
-        /// Its permissions when it is made.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// Its owner and permissions when it is made.
+        #[serde(flatten)]
+        access: FileAccess,
     },
     /// A directory in memory.
     Tmpfs {
@@ -181,12 +179,9 @@ pub enum Shows {
         env: Option<String>,
         /// Whether it must be there.
         required: bool,
-        /// The file's permissions.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// The file's owner and permissions.
+        #[serde(flatten)]
+        access: FileAccess,
     },
     /// An agent's socket.
     Ssh {
@@ -194,12 +189,9 @@ pub enum Shows {
         id: String,
         /// Whether it must be there.
         required: bool,
-        /// The socket's permissions.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// The socket's owner and permissions.
+        #[serde(flatten)]
+        access: FileAccess,
     },
 }
 

@@ -30,6 +30,7 @@ pub use archive::CacheArchiveError;
 pub use list::Listed;
 
 use crate::cancel::Cancel;
+pub use crate::dockerfile::mount::Sharing;
 
 const MOUNTS: &str = "mounts";
 const DATA: &str = "data";
@@ -79,18 +80,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheM
         path,
         source,
     }
-}
-
-/// Who may use a directory at the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
-    /// Everybody who shares it.
-    #[default]
-    Shared,
-    /// One; who comes while it is in use gets another directory.
-    Private,
-    /// One; who comes while it is in use waits.
-    Locked,
 }
 
 /// A cache mount as an instruction asks for it. Two that differ in anything but `sharing` are

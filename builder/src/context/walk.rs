@@ -2,7 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, Stat, major, minor};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, major, minor, openat2,
+};
+use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::pattern::join;
@@ -151,6 +154,29 @@ pub(super) fn matching(
         }
     }
     Ok(found)
+}
+
+/// Looks at one path, in which no symbolic link may be but at its end.
+pub(super) fn look(context: &Context, path: &[u8]) -> Result<Option<Found>, ContextError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let name = if path.is_empty() { b"." } else { path };
+    let fd = match openat2(&context.root, name, flags, Mode::empty(), inside) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
+        Err(error) => return Err(context.io("read", path, error)),
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(|error| context.io("read", path, error))?;
+    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let left_out = context.ignore.matches(path).excluded;
+    if !path.is_empty() && left_out && !(directory && context.ignore.may_contain_included(path)) {
+        return Ok(None);
+    }
+    Ok(Some(Found {
+        below: Vec::new(),
+        kind: found_kind(context, &fd, b"", path, &stat)?,
+        mode: stat.st_mode & 0o7777,
+    }))
 }
 
 /// What an entry is.

@@ -77,6 +77,9 @@ pub struct Stage {
     pub keyword: Span,
     /// The instructions after `FROM`.
     pub instructions: Vec<Instruction>,
+    /// Once it is planned: the triggers that its base brings, as its config keeps them. They are the first
+    /// instructions, and their places are that of the `FROM`.
+    pub triggers: Vec<String>,
 }
 
 impl Dockerfile {

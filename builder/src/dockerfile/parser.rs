@@ -185,6 +185,7 @@ fn stage(statement: &Statement<'_>) -> Result<Stage, ParseError> {
         span: whole,
         keyword: statement.keyword_span(),
         instructions: Vec::new(),
+        triggers: Vec::new(),
     })
 }
 

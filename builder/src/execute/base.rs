@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use image_format::config::ImageConfig;
+use image_format::descriptor::Platform;
 use image_format::layout::{Image, Store, StoreError};
 
 use crate::dockerfile::Span;
@@ -10,7 +11,11 @@ use crate::error::BuildError;
 use crate::plan::{BuildPlan, Source};
 
 /// The images of a plan, by the names it has for them.
-pub(super) struct Bases(BTreeMap<String, Image>);
+pub(super) struct Bases {
+    images: BTreeMap<String, Image>,
+    /// Those of a certain platform, by the place of the stage on them.
+    of_platform: BTreeMap<usize, Image>,
+}
 
 impl Bases {
     /// Finds them.
@@ -18,30 +23,91 @@ impl Bases {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
             if !images.contains_key(name) {
-                images.insert(name.to_owned(), resolve(store, name, span)?);
+                let image = resolve(store, name, span, &Platform::host())?;
+                images.insert(name.to_owned(), image);
             }
         }
-        for stage in &plan.stages {
-            if let Source::Image { name, span } = &stage.base {
-                refuse_triggers(name, *span, &images[name])?;
+        let mut of_platform = BTreeMap::new();
+        for (place, stage) in plan.stages.iter().enumerate() {
+            if let (Source::Image { name, span }, Some(platform)) = (&stage.base, &stage.platform) {
+                let image = resolve(store, name, *span, platform)?;
+                check_platform(name, *span, &image, platform)?;
+                of_platform.insert(place, image);
             }
         }
-        Ok(Self(images))
+        Ok(Self {
+            images,
+            of_platform,
+        })
     }
 
     /// The config of an image, where the plan has it.
     pub(super) fn config(&self, name: &str) -> Option<ImageConfig> {
-        Some(self.0.get(name)?.config.clone())
+        Some(self.images.get(name)?.config.clone())
     }
 
     /// An image of the plan.
     pub(super) fn get(&self, name: &str) -> &Image {
-        &self.0[name]
+        &self.images[name]
+    }
+
+    /// The image that the stage at this place stands on.
+    pub(super) fn of_stage(&self, place: usize, name: &str) -> &Image {
+        let platform = self.of_platform.get(&place);
+        platform.unwrap_or_else(|| &self.images[name])
+    }
+
+    /// The triggers that images bring and that the plan does not have yet, by the number of the stage.
+    pub(super) fn triggers(&self, plan: &BuildPlan) -> Vec<(usize, Vec<String>)> {
+        let stages = plan.stages.iter().enumerate();
+        let brought = stages.filter_map(|(place, planned)| {
+            let Source::Image { name, .. } = &planned.base else {
+                return None;
+            };
+            let triggers = &self.of_stage(place, name).config.config.on_build;
+            let new = !triggers.is_empty() && plan.stage(place).triggers.is_empty();
+            new.then(|| (planned.number, triggers.clone()))
+        });
+        brought.collect()
     }
 }
 
-fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
-    store.resolve(name).map_err(|error| match error {
+fn check_platform(
+    name: &str,
+    span: Span,
+    image: &Image,
+    wanted: &Platform,
+) -> Result<(), BuildError> {
+    let there = platform_of(image);
+    if there.runs(wanted) {
+        return Ok(());
+    }
+    Err(BuildError::Platform {
+        name: name.to_owned(),
+        wanted: wanted.to_string(),
+        there: there.to_string(),
+        span,
+    })
+}
+
+fn platform_of(image: &Image) -> Platform {
+    let config = &image.config;
+    Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..Platform::host()
+    }
+}
+
+fn resolve(
+    store: &Store,
+    name: &str,
+    span: Span,
+    platform: &Platform,
+) -> Result<Image, BuildError> {
+    let image = store.resolve_for(name, platform);
+    image.map_err(|error| match error {
         StoreError::NoImage { name, nearest } => BuildError::NoBase {
             name,
             nearest,
@@ -52,16 +118,5 @@ fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
             span,
             source: Box::new(source),
         },
-    })
-}
-
-/// What is not followed is refused, not left out.
-fn refuse_triggers(name: &str, span: Span, image: &Image) -> Result<(), BuildError> {
-    if image.config.config.on_build.is_empty() {
-        return Ok(());
-    }
-    Err(BuildError::OnBuild {
-        name: name.to_owned(),
-        span,
     })
 }

@@ -49,7 +49,7 @@ impl Build<'_> {
         let mut state = self.step(planned.first_step, || {
             let state = match &planned.base {
                 Source::Scratch => StageState::scratch(&self.request.platform),
-                Source::Image { name, .. } => StageState::image(self.bases.get(name)),
+                Source::Image { name, .. } => StageState::image(self.bases.of_stage(place, name)),
                 // The schedule begins a stage when those it needs are built.
                 Source::Stage(other) => {
                     StageState::stage(built[*other].get().ok_or(BuildError::Cancelled)?)
@@ -66,9 +66,13 @@ impl Build<'_> {
                 span: instruction.span,
             };
             let from = planned.sources.get(&(at, 0));
-            self.step(step.id, || {
+            let followed = self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))
+            });
+            followed.map_err(|error| match self.plan.stage(place).triggers.get(at) {
+                Some(trigger) => error.in_trigger(trigger, self.plan.stage(place)),
+                None => error,
             })?;
         }
         Ok(state)

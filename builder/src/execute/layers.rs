@@ -356,6 +356,9 @@ pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
     };
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
+    if copy.closure {
+        words.push("--closure".to_owned());
+    }
     words.extend(copy.paths().map(|word| word.text.clone()));
     words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());

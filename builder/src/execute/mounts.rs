@@ -138,17 +138,15 @@ impl What<'_> {
                 ..
             } => Shows::Cache {
                 id: mount.id.clone(),
-                sharing: match mount.sharing {
-                    caches::Sharing::Shared => Sharing::Shared,
-                    caches::Sharing::Private => Sharing::Private,
-                    caches::Sharing::Locked => Sharing::Locked,
-                },
+                sharing: mount.sharing,
                 source: source.clone(),
                 read_only: *read_only,
                 from: mount.seed,
-                mode: mount.mode,
-                uid: mount.uid,
-                gid: mount.gid,
+                access: FileAccess {
+                    mode: mount.mode,
+                    uid: mount.uid,
+                    gid: mount.gid,
+                },
             },
             Self::Tmpfs { size, read_only } => Shows::Tmpfs {
                 size: *size,
@@ -158,25 +156,21 @@ impl What<'_> {
                 id,
                 env,
                 required,
-                access: FileAccess { mode, uid, gid },
+                access,
             } => Shows::Secret {
                 id: id.clone(),
                 env: env.clone(),
                 required: *required,
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
+                access: *access,
             },
             Self::Ssh {
                 id,
                 required,
-                access: FileAccess { mode, uid, gid },
+                access,
             } => Shows::Ssh {
                 id: id.clone(),
                 required: *required,
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
+                access: *access,
             },
         }
     }
@@ -559,11 +553,7 @@ fn cache<'a>(
         read_only: from.read_only,
         mount: CacheMount {
             seed: chain(&layers),
-            sharing: match sharing {
-                Sharing::Shared => caches::Sharing::Shared,
-                Sharing::Private => caches::Sharing::Private,
-                Sharing::Locked => caches::Sharing::Locked,
-            },
+            sharing,
             mode,
             uid,
             gid,

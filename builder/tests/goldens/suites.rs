@@ -23,9 +23,9 @@ pub fn trials() -> Vec<Trial> {
     let commands: Chosen = |case| case.runs() && !case.is_on_debian();
     vec![
         trial("buildah_copies", &BUILDAH, copies, [34, 3, 0]),
-        trial("buildah_commands", &BUILDAH, commands, [12, 1, 5]),
+        trial("buildah_commands", &BUILDAH, commands, [17, 1, 0]),
         trial("kaniko_copies", &KANIKO, copies, [16, 1, 0]),
-        trial("kaniko_commands", &KANIKO, commands, [20, 2, 4]),
+        trial("kaniko_commands", &KANIKO, commands, [24, 2, 0]),
         trial("buildah_on_debian", &BUILDAH, Case::is_on_debian, [3, 0, 1]),
         trial("kaniko_on_debian", &KANIKO, Case::is_on_debian, [23, 0, 5]),
     ]

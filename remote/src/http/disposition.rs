@@ -61,7 +61,7 @@ fn extended(value: &str) -> Option<String> {
     decode(encoded)
 }
 
-fn decode(text: &str) -> Option<String> {
+pub fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -12,10 +12,10 @@ use super::variables::Known;
 use super::{
     closure, command_form, expose, ignored, key_value, platform, secrets, variables, workdir,
 };
-use crate::dockerfile::ast::{Add, ArgDeclaration, Copy};
+use crate::dockerfile::ast::{Add, ArgDeclaration};
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{
-    Command, Dockerfile, Instruction, ParseError, Span, Stage, parse_trigger, port,
+    Command, Dockerfile, Instruction, ParseError, Span, Stage, Word, parse_trigger, port,
 };
 use crate::ignore::Ignore;
 use crate::plan::{Globals, parse_platform};
@@ -180,9 +180,19 @@ impl<'a> Walk<'_, 'a> {
             }
             (Command::Copy(copy) | Command::Add(Add { copy, .. }), _) => {
                 closure::check(self.report, place, copy);
-                self.copied_image(copy, written.span);
+                if let Some(from) = &copy.from {
+                    self.image_from(from, written.span);
+                }
                 if let Some(ignore) = self.surroundings.ignore {
                     ignored::check(self.report, place, name, copy, ignore);
+                }
+            }
+            (Command::Run(run), _) => {
+                let options = run.mounts.iter().flat_map(|mount| &mount.options);
+                for option in options.filter(|option| option.name.text == "from") {
+                    if let Some(from) = &option.value {
+                        self.image_from(from, written.span);
+                    }
                 }
             }
             _ => {}
@@ -190,11 +200,8 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// An image that is copied from should be for the platform too.
-    fn copied_image(&mut self, copy: &Copy, span: Span) {
-        let Some(from) = &copy.from else {
-            return;
-        };
+    /// An image that is copied from, or mounted, should be for the platform too.
+    fn image_from(&mut self, from: &Word, span: Span) {
         let stages = &self.report.dockerfile.stages;
         let is_stage = from.text.parse::<usize>().is_ok()
             || stages.iter().any(|stage| stage.is_named(&from.text));

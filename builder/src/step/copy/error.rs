@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image_format::closure::ClosureError;
 use image_format::layer::tree::TreeError;
 use image_format::layer::{ReadError, WriteError};
 use image_format::layout::StoreError;
@@ -210,6 +211,24 @@ pub enum CopyError {
         /// Why.
         source: ReadError,
     },
+    /// What a program needs cannot be found in what is copied from.
+    #[error("cannot tell what the programs need")]
+    Closure {
+        /// Why not.
+        source: Box<ClosureError>,
+        /// The instruction.
+        span: Span,
+    },
+    /// A program would not find its library any more.
+    #[error("{program:?} finds {library:?} by where it lies itself, and is copied elsewhere")]
+    Beside {
+        /// The program.
+        program: String,
+        /// The library.
+        library: String,
+        /// The destination.
+        span: Span,
+    },
     /// The new layer cannot be made.
     #[error("cannot write {:?} into the layer", Path::new("/").join(path).display())]
     Write {
@@ -275,6 +294,8 @@ impl CopyError {
             | Self::NotADirectory { span, .. }
             | Self::DirectoryInTheWay { span, .. }
             | Self::Loop { span, .. }
+            | Self::Closure { span, .. }
+            | Self::Beside { span, .. }
             | Self::Write { span, .. } => Some(*span),
             Self::Cancelled
             | Self::Index(_)
@@ -293,6 +314,13 @@ impl CopyError {
         let meant = |name: &String| format!("did you mean {name:?}?");
         match self {
             Self::Context { source, .. } => source.hint(),
+            Self::Closure { source, .. } => match source.as_ref() {
+                ClosureError::NotAProgram(_) => {
+                    Some("--closure is for programs: copy other files by a COPY without it".into())
+                }
+                source => source.hint(),
+            },
+            Self::Beside { program, .. } => Some(format!("copy it to {program:?}")),
             Self::Missing { nearest, .. } => nearest.as_ref().map(meant),
             Self::Remote { .. } => Some("ADD fetches it".to_owned()),
             Self::Fetch { source, .. } => match &**source {

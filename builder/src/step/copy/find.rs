@@ -13,7 +13,7 @@ use super::filter::Filter;
 use super::maker::Maker;
 use super::rootfs::Rootfs;
 use super::source::{Source, SourceKind, Unpacking};
-use super::{CopyError, CopySource, CopyStep, stack};
+use super::{CopyError, CopySource, CopyStep, closure, stack};
 
 /// The sources of a copy, and where they lie.
 pub(super) struct Found<'a> {
@@ -86,6 +86,15 @@ pub(super) fn find<'a>(
                 return Err(CopyError::Remote { name, span });
             }
         }
+    }
+    let Found { origins, sources } = &mut finder.found;
+    match &origins[0] {
+        _ if !step.copy.closure => {}
+        Origin::Context(context) => {
+            closure::add_from_context(context, maker.epoch, sources, step.span)?;
+        }
+        Origin::Rootfs(rootfs) => closure::add_from_rootfs(rootfs, sources, step.span)?,
+        Origin::Fetched(_) => {}
     }
     for source in &step.copy.sources {
         if let ast::CopySource::Heredoc(heredoc) = source {

@@ -112,6 +112,23 @@ impl Rootfs {
             .filter(|_| matches!(node.kind, Kind::File { .. }))
     }
 
+    /// The tar of a layer, by its number; each time by a handle of its own.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn tar(&self, number: usize) -> Result<File, CopyError> {
+        match &self.tars {
+            Tars::Layers(store, layers) => {
+                let layer = layers.get(number).ok_or(CopyError::Reader)?;
+                Ok(layers::plain(store, layer)?)
+            }
+            Tars::Archive(tar, name) => tar.reopen().map_err(|source| CopyError::Layer {
+                name: name.clone(),
+                source,
+            }),
+        }
+    }
+
     /// A reader of files' contents.
     pub(super) fn reader(&self) -> Reader<'_> {
         Reader {
@@ -157,13 +174,7 @@ impl Reader<'_> {
         };
         let file = match self.open.take().filter(|(open, _)| *open == place.layer) {
             Some((_, file)) => file,
-            None => match tars {
-                Tars::Layers(store, layers) => {
-                    layers::plain(store, layers.get(place.layer).ok_or(CopyError::Reader)?)?
-                }
-                // By its own handle: who reads beside this moves theirs.
-                Tars::Archive(tar, _) => tar.reopen().map_err(failed)?,
-            },
+            None => self.rootfs.tar(place.layer)?,
         };
         let (layer, file) = self.open.insert((place.layer, file));
         let layer = *layer;

@@ -23,6 +23,8 @@ pub(super) struct Source {
     pub(super) known: Option<FilePart>,
     /// What becomes of an archive.
     pub(super) unpacking: Unpacking,
+    /// Where it goes.
+    pub(super) role: Role,
 }
 
 /// Whether a source is taken for an archive.
@@ -35,6 +37,22 @@ pub(super) enum Unpacking {
     Wanted,
     /// It is one, and the entries are what is in it.
     Done,
+}
+
+/// Where a source goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To the destination.
+    Asked,
+    /// To the path it has: a link to what a program needs.
+    Link,
+    /// To the path it has: what a program needs.
+    Needed {
+        /// The path by which it is looked for.
+        asked: Vec<u8>,
+        /// The program that finds it by where the program itself lies, if one does.
+        beside: Option<Vec<u8>>,
+    },
 }
 
 /// An entry to be copied.
@@ -104,6 +122,7 @@ impl Source {
                 .into_iter()
                 .map(|entry| SourceEntry::of_context(entry, epoch))
                 .collect(),
+            role: Role::Asked,
         }
     }
 
@@ -135,6 +154,7 @@ impl Source {
                 content: format!("file {content}"),
             }),
             unpacking: Unpacking::No,
+            role: Role::Asked,
         }
     }
 
@@ -145,7 +165,8 @@ impl Source {
 }
 
 impl SourceEntry {
-    fn of_context(found: Found, epoch: Timestamp) -> Self {
+    /// What was found in the context, as it is in an image.
+    pub(super) fn of_context(found: Found, epoch: Timestamp) -> Self {
         let kind = match found.kind {
             FoundKind::Dir => SourceKind::Dir,
             FoundKind::File { id, linked } => SourceKind::File(SourceFile {

@@ -10,7 +10,7 @@ use crate::glob::Glob;
 use super::CopyError;
 use super::resolve::{Seen, parent, resolve};
 use super::rootfs::{Child, Rootfs};
-use super::source::{Source, SourceEntry, SourceKind, Unpacking, join};
+use super::source::{Role, Source, SourceEntry, SourceKind, Unpacking, join};
 
 /// What a source names, with all that is in it: owners, times and attributes as they are. The root
 /// file system has the number `origin`.
@@ -94,6 +94,7 @@ fn found(rootfs: &Rootfs, name: Vec<u8>, span: Span) -> Result<Source, CopyError
         origin: 0,
         known: None,
         unpacking: Unpacking::No,
+        role: Role::Asked,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::dockerfile::mode::Mode;
 use super::CopyError;
 use super::resolve::{Seen, file_name, parent, resolve};
 use super::rootfs::Rootfs;
-use super::source::{Source, SourceEntry, SourceKind, Unpacking, join};
+use super::source::{Role, Source, SourceEntry, SourceKind, Unpacking, join};
 
 /// What the instruction says of all that it copies.
 #[derive(Clone, Debug)]
@@ -134,12 +134,80 @@ impl<'a> Target<'a> {
     /// When something of another kind is in the way.
     pub(super) fn copy(&mut self, destination: &[u8]) -> Result<(), CopyError> {
         for (number, source) in self.sources.iter().enumerate() {
-            match source.unpacking {
-                Unpacking::Done => self.unpack(number, source, destination)?,
-                Unpacking::No | Unpacking::Wanted => self.copy_one(number, source, destination)?,
+            match &source.role {
+                Role::Asked if source.unpacking == Unpacking::Done => {
+                    self.unpack(number, source, destination)?;
+                }
+                Role::Asked => self.copy_one(number, source, destination)?,
+                Role::Link => self.copy_link(number, source)?,
+                Role::Needed { asked, beside } => {
+                    self.copy_needed(number, source, asked)?;
+                    if let Some(program) = beside {
+                        self.check_beside(program, &source.at)?;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Copies a link to the path it has, where nothing is there: what is, others count on.
+    fn copy_link(&mut self, number: usize, source: &Source) -> Result<(), CopyError> {
+        let directory = self.resolve(parent(&source.at))?;
+        let to = join(&directory, file_name(&source.at));
+        match self.seen(&to) {
+            Some(_) => Ok(()),
+            None => self.copy_file(number, &to),
+        }
+    }
+
+    /// Copies what a program needs to the path it has, and to where the links that are there lead
+    /// whoever looks for it.
+    fn copy_needed(
+        &mut self,
+        number: usize,
+        source: &Source,
+        asked: &[u8],
+    ) -> Result<(), CopyError> {
+        let to = self.resolve(&source.at)?;
+        self.copy_file(number, &to)?;
+        let found = self.resolve(asked)?;
+        if found != to {
+            self.copy_file(number, &found)?;
+        }
+        Ok(())
+    }
+
+    fn copy_file(&mut self, number: usize, to: &[u8]) -> Result<(), CopyError> {
+        self.make_dirs(parent(to))?;
+        if self.seen(to) == Some(Seen::Dir) {
+            let (path, span) = (shown(to), self.span);
+            return Err(CopyError::DirectoryInTheWay { path, span });
+        }
+        let copied = Placed::Copied {
+            source: number,
+            entry: 0,
+        };
+        self.entries.insert(key(to), copied);
+        Ok(())
+    }
+
+    /// A program that finds a library by where it lies itself has to stay there, or be copied with
+    /// the library.
+    fn check_beside(&self, program: &[u8], library: &[u8]) -> Result<(), CopyError> {
+        let stays = self.entries.contains_key(&key(&self.resolve(program)?));
+        let holds_both = |source: &Source| {
+            let mut both = [program, library].into_iter();
+            source.role == Role::Asked && both.all(|path| is_in(path, &source.at))
+        };
+        if stays || self.sources.iter().any(holds_both) {
+            return Ok(());
+        }
+        Err(CopyError::Beside {
+            program: shown(program),
+            library: shown(library),
+            span: self.span,
+        })
     }
 
     fn copy_one(
@@ -378,6 +446,11 @@ impl<'a> Target<'a> {
 pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir)
         .is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// Whether a path is that of a directory, or below it.
+fn is_in(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || path == dir || is_below(path, dir)
 }
 
 /// A path as a key that sorts by component.

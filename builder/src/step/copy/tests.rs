@@ -46,6 +46,7 @@ struct Flags<'a> {
     heredocs: &'a [(&'a str, &'a str)],
     /// Of an `ADD`.
     add: Option<Added<'a>>,
+    closure: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +105,7 @@ impl Bench {
         );
         copy.chown = flags.chown.map(word);
         copy.chmod = flags.chmod.map(word);
-        (copy.link, copy.parents) = (flags.link, flags.parents);
+        (copy.link, copy.parents, copy.closure) = (flags.link, flags.parents, flags.closure);
         copy.exclude = flags.exclude.iter().map(|text| word(text)).collect();
         let heredocs = flags.heredocs.iter().map(|(name, text)| {
             ast::CopySource::Heredoc(ast::Heredoc {

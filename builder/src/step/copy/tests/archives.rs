@@ -16,6 +16,7 @@ const UNPACKED: Flags<'static> = Flags {
     from: None,
     link: false,
     parents: false,
+    closure: false,
     exclude: &[],
     heredocs: &[],
 };

@@ -9,6 +9,7 @@ const PLAIN: Flags<'static> = Flags {
     from: None,
     link: false,
     parents: false,
+    closure: false,
     exclude: &[],
     heredocs: &[],
     add: None,
