@@ -18,8 +18,8 @@ use image_format::layout::Store;
 use rustix::fs::{CWD, Mode, OFlags};
 
 pub use error::ContextError;
-pub(crate) use pattern::{SourcePattern, components};
-pub(crate) use walk::{Found, FoundKind, Match};
+pub(crate) use pattern::{SourcePattern, components, has_wildcard};
+pub(crate) use walk::{Enter, Found, FoundKind, Match};
 
 use crate::cache::files::FileDigests;
 use crate::cancel::Cancel;
@@ -51,11 +51,7 @@ impl Context {
     /// # Errors
     /// When the directory or the ignore file cannot be read.
     pub fn open(path: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
-        let root = rustix::fs::openat(CWD, path, DIRECTORY & !OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|error| ContextError::Open {
-                path: path.to_owned(),
-                source: error.into(),
-            })?;
+        let whole = Self::open_whole(path)?;
         let beside = dockerfile.map(|file| {
             let mut name = file.as_os_str().to_owned();
             name.push(".dockerignore");
@@ -74,33 +70,64 @@ impl Context {
             break;
         }
         Ok(Self {
-            path: path.to_owned(),
-            root,
             ignore: ignore.0,
             ignore_name: ignore.1,
+            ..whole
+        })
+    }
+
+    /// Opens the directory `path` with all that is in it, whatever an ignore file says.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_whole(path: &Path) -> Result<Self, ContextError> {
+        let root = rustix::fs::openat(CWD, path, DIRECTORY & !OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|error| ContextError::Open {
+                path: path.to_owned(),
+                source: error.into(),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            ignore: Ignore::default(),
+            ignore_name: None,
             digests: Mutex::new(None),
         })
     }
 
     /// What a source of a `COPY` names, with all that is in it: one match for a plain path, any
-    /// number for a pattern.
+    /// number for a pattern. Of a directory, by its path below the match, `enter` says whether
+    /// anything in it is wanted.
     ///
     /// # Errors
     /// When a plain path is not there or left out, or something cannot be read.
-    pub(crate) fn find(&self, source: &str, cancel: &Cancel) -> Result<Vec<Match>, ContextError> {
+    pub(crate) fn find(
+        &self,
+        source: &str,
+        enter: Enter<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Match>, ContextError> {
         match SourcePattern::parse(source)? {
-            SourcePattern::Plain(path) => {
-                let place = resolve::resolve(self, &path)?;
-                match walk::walk(self, path, place, cancel)? {
-                    Ok(found) => Ok(vec![found]),
-                    Err(left_out) => Err(left_out),
-                }
-            }
+            SourcePattern::Plain(path) => Ok(vec![self.find_path(&path, enter, cancel)?]),
             SourcePattern::Wild { base, globs } => {
                 let place = resolve::resolve(self, &base)?;
-                walk::matching(self, base, place, &globs, cancel)
+                walk::matching(self, base, place, &globs, enter, cancel)
             }
         }
+    }
+
+    /// What a clean path names, with all that is in it: see [`Context::find`].
+    ///
+    /// # Errors
+    /// As for a plain path.
+    pub(crate) fn find_path(
+        &self,
+        path: &[u8],
+        enter: Enter<'_>,
+        cancel: &Cancel,
+    ) -> Result<Match, ContextError> {
+        let place = resolve::resolve(self, path)?;
+        walk::walk(self, path.to_vec(), place, enter, cancel)?
     }
 
     /// What is left out of it.

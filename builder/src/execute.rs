@@ -20,7 +20,7 @@ use crate::commit::commit;
 use crate::context::Context;
 use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::check::Warning;
-use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
+use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
@@ -99,7 +99,6 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     tell(progress, &warnings);
     let (bases, context) = (bases?, context?);
     check::fail(&checks, &warnings)?;
-    refuse(&plan)?;
     let build = Build {
         request,
         backend,
@@ -171,32 +170,11 @@ fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
         .any(|instruction| match &instruction.command {
+            Command::Add(_) => true,
             Command::Copy(copy) => copy.from.is_none(),
             Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
             _ => false,
         })
-}
-
-/// Refuses what is in the language and not built yet.
-fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
-    let error = |what: &str, span| {
-        let what = what.to_owned();
-        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
-    };
-    for place in 0..plan.stages.len() {
-        for Instruction { command, span, .. } in &plan.stage(place).instructions {
-            let what = match command {
-                Command::Add(_) => "ADD",
-                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
-                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
-                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
-                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
-                _ => continue,
-            };
-            return error(what, *span);
-        }
-    }
-    Ok(())
 }
 
 fn tell(progress: &dyn Progress, warnings: &[Warning]) {

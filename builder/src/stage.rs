@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use image_format::config::{History, ImageConfig, chain_id};
+use image_format::config::{History, ImageConfig};
 use image_format::descriptor::{Descriptor, Platform};
 use image_format::digest::Digest;
 use image_format::layout::{Image, Layer};
@@ -91,11 +91,6 @@ impl StageState {
             variant: self.config.variant.clone(),
             extra: BTreeMap::new(),
         }
-    }
-
-    /// The name of the stack of layers; `None` for the empty one.
-    pub(crate) fn chain_id(&self) -> Option<Digest> {
-        chain_id(self.diff_ids())
     }
 
     /// The layers by the digests of their tars, base first.

@@ -20,6 +20,9 @@ mod tree;
 /// How much of a directory is read at once.
 const LISTING: usize = 32 << 10;
 
+/// Says of a directory, by its path below the match, whether anything in it is wanted.
+pub(crate) type Enter<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
+
 /// One thing that a source names.
 #[derive(Debug)]
 pub(crate) struct Match {
@@ -69,6 +72,7 @@ pub(super) fn walk(
     context: &Context,
     name: Vec<u8>,
     place: Place,
+    enter: Enter<'_>,
     cancel: &Cancel,
 ) -> Result<Result<Match, ContextError>, ContextError> {
     let at = place.at;
@@ -91,7 +95,12 @@ pub(super) fn walk(
                 kind: FoundKind::Dir,
                 mode: stat.st_mode & 0o7777,
             }];
-            tree::walk(context, cancel, fd, &at, place.matched, &mut entries)?;
+            let from = tree::From {
+                fd,
+                at: &at,
+                matched: place.matched,
+            };
+            tree::walk(context, from, enter, cancel, &mut entries)?;
             if place.decision.excluded && entries.len() == 1 {
                 return Ok(Err(excluded(context, &name, place.decision)));
             }
@@ -108,6 +117,7 @@ pub(super) fn matching(
     base: Vec<u8>,
     place: Place,
     globs: &[Glob],
+    enter: Enter<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<Match>, ContextError> {
     let mut found = Vec::new();
@@ -137,10 +147,10 @@ pub(super) fn matching(
         }
         if rest.is_empty() {
             let place = super::resolve::resolve(context, &path)?;
-            found.extend(walk(context, path, place, cancel)?.ok());
+            found.extend(walk(context, path, place, enter, cancel)?.ok());
         } else if directory {
             let place = super::resolve::resolve(context, &at)?;
-            found.extend(matching(context, path, place, rest, cancel)?);
+            found.extend(matching(context, path, place, rest, enter, cancel)?);
         }
     }
     Ok(found)

@@ -1,8 +1,10 @@
 //! The instructions that make layers: each is keyed, looked up in the cache, and done if it must.
 
+use std::borrow::Cow;
 use std::iter;
 use std::sync::OnceLock;
 
+use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
@@ -12,14 +14,14 @@ use super::mounts::{Mounts, surroundings};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
-use crate::dockerfile::ast::{CommandNetwork, Copy, Run};
+use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::RunNetwork;
 use crate::stage::StageState;
-use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
+use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
 use crate::step::{CopyError, RunError, config};
 
@@ -57,14 +59,14 @@ impl Build<'_> {
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
         let reads = planned.reads(mounts.parts(), surroundings(self.request));
-        let keyed = self.key(state, step, &created_by, reads)?;
+        let keyed = self.key(state.diff_ids(), step, &created_by, reads)?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, mounts.files());
                 let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, mounts.files(), layer)?
+                self.keep(state.diff_ids(), keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -116,9 +118,11 @@ impl Build<'_> {
         state: &mut StageState,
         step: Step<'_>,
         copy: &Copy,
+        add: Option<&Add>,
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
-        let failed = |error| BuildError::copy("COPY", step.span, error);
+        let name = if add.is_some() { "ADD" } else { "COPY" };
+        let failed = |error| BuildError::copy(name, step.span, error);
         let stack;
         let from = match (from, &self.context) {
             (Some(source), _) => {
@@ -129,16 +133,18 @@ impl Build<'_> {
             // It was opened if anything copies from it.
             (None, None) => return Err(BuildError::Cancelled),
         };
-        let created_by = copy_created_by("COPY", copy);
+        let created_by = copy_created_by(name, copy);
         let base = state.stack();
         let wanted = CopyStep {
-            sources: copy.paths().cloned().collect(),
-            destination: copy.destination.clone(),
-            workdir: state.workdir(),
+            copy: Cow::Borrowed(copy),
+            add: add.map(|add| AddStep {
+                checksum: add.checksum.as_ref(),
+                keep_git_dir: add.keep_git_dir,
+                unpack: add.unpack,
+                remote: self.backend.remote,
+            }),
             from,
-            chown: copy.chown.clone(),
-            chmod: copy.chmod.clone(),
-            closure: copy.closure,
+            workdir: state.workdir(),
             keep_top: false,
             span: step.span,
         };
@@ -151,13 +157,17 @@ impl Build<'_> {
             &self.cancel,
         );
         let planned = planned.map_err(failed)?;
-        let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
+        let below = match copy::is_linked(copy) {
+            true => &[],
+            false => state.diff_ids(),
+        };
+        let keyed = self.key(below, step, &created_by, planned.reads.clone())?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, planned.files());
                 let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-                self.keep(state, keyed, planned.files(), layer)?
+                self.keep(below, keyed, planned.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -196,7 +206,7 @@ impl Build<'_> {
             path: path.clone(),
             user: user.clone(),
         };
-        let keyed = self.key(state, step, created_by, reads)?;
+        let keyed = self.key(state.diff_ids(), step, created_by, reads)?;
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
@@ -213,7 +223,7 @@ impl Build<'_> {
             Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
             None => None,
         };
-        self.keep(state, keyed, iter::empty(), layer)
+        self.keep(state.diff_ids(), keyed, iter::empty(), layer)
     }
 
     pub(super) fn do_copy(
@@ -249,13 +259,13 @@ impl Build<'_> {
 
     fn key(
         &self,
-        state: &StageState,
+        below: &[Digest],
         step: Step<'_>,
         created_by: &str,
         reads: Reads,
     ) -> Result<Keyed, BuildError> {
         let parts = Parts::new(
-            state.chain_id(),
+            chain_id(below),
             created_by.to_owned(),
             self.platform.clone(),
             self.epoch,
@@ -314,7 +324,7 @@ impl Build<'_> {
     /// Keeps what a step did.
     fn keep(
         &self,
-        state: &StageState,
+        below: &[Digest],
         keyed: Keyed,
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
@@ -322,7 +332,7 @@ impl Build<'_> {
         self.search(&keyed, layer)?;
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
-            below: state.diff_ids().to_vec(),
+            below: below.to_vec(),
             parts: keyed.parts,
         };
         record::keep(&self.request.store, &keyed.key, &record, files)?;
@@ -336,12 +346,10 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
     }
 }
 
-/// As the image's history has it; `--from` is not in it.
+/// As the image's history has it: docker leaves out `--from`, `--link` and `--exclude`.
 pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
     let mut words = vec![name.to_owned()];
-    if copy.parents {
-        words.push("--parents".to_owned());
-    }
+    words.extend(copy.parents.then(|| "--parents".to_owned()));
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))

@@ -3,6 +3,7 @@
 //! Files of the context are copied to a layer of their own, which is keyed and kept like that of a
 //! `COPY`: what is mounted is the same, owners and times too, and unpacked once.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use image_format::config::chain_id;
@@ -16,7 +17,7 @@ use crate::cache::CacheError;
 use crate::cache::key::{FilePart, MountPart, Parts, Shows, Surroundings};
 use crate::cache::mounts::{self as caches, CacheMount, CacheMounts};
 use crate::cache::record::{self, Record, StoredLayer};
-use crate::dockerfile::ast::{MountFlag, Run};
+use crate::dockerfile::ast::{Copy, MountFlag, Run};
 use crate::dockerfile::mount::{Access, From, Mount, MountKind, Sharing};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
@@ -306,13 +307,13 @@ impl<'a> Build<'a> {
         let path = clean(&format!("/{}", source.text));
         let word = |text: String, span| Word { text, span };
         let wanted = CopyStep {
-            sources: vec![word(literal(&path), source.span)],
-            destination: word(PLACE.to_owned(), span),
+            copy: Cow::Owned(Copy::plain(
+                vec![word(literal(&path), source.span)],
+                word(PLACE.to_owned(), span),
+            )),
+            add: None,
             workdir: "/",
             from: CopySource::Context(context),
-            chown: None,
-            chmod: None,
-            closure: false,
             // The context's own are of no concern to a build.
             keep_top: path != "/",
             span,

@@ -20,7 +20,7 @@ use crate::dockerfile::Span;
 
 use super::CopyError;
 use super::rootfs::Rootfs;
-use super::source::{Content as Stored, Role, Source, SourceEntry, SourceKind};
+use super::source::{Content as Stored, Role, Source, SourceEntry, SourceKind, Unpacking};
 
 /// The most bytes of a file that a layer stores without its holes: no program is.
 const LARGEST_SPARSE: u64 = 64 << 20;
@@ -109,7 +109,11 @@ fn needed(
                 below: Vec::new(),
                 kind,
                 meta,
+                implied: false,
             }],
+            origin: 0,
+            known: None,
+            unpacking: Unpacking::No,
             role,
         })
     });
@@ -177,7 +181,7 @@ impl StoredFiles<'_> {
         if let Some(tar) = open.get(&layer) {
             return Ok(Rc::clone(tar));
         }
-        let (tar, _) = self.rootfs.tar(layer).map_err(io::Error::other)?;
+        let tar = self.rootfs.tar(layer).map_err(io::Error::other)?;
         let tar = Rc::new(tar);
         open.insert(layer, Rc::clone(&tar));
         Ok(tar)
@@ -220,7 +224,7 @@ impl FileTree for StoredFiles<'_> {
         match self.rootfs.entry(&relative(path)) {
             Some((SourceKind::File(file), _)) => match file.content {
                 Stored::Layer(place) => self.content(place, file.size),
-                Stored::Context(_) => Err(io::ErrorKind::Unsupported.into()),
+                Stored::Context(_) | Stored::Text(_) => Err(io::ErrorKind::Unsupported.into()),
             },
             _ => Err(io::ErrorKind::NotFound.into()),
         }
@@ -229,7 +233,7 @@ impl FileTree for StoredFiles<'_> {
     fn names(&self, dir: &Path) -> Vec<OsString> {
         let children = self.rootfs.children(&relative(dir)).into_iter();
         children
-            .map(|(name, ..)| OsStr::from_bytes(&name).to_owned())
+            .map(|child| OsStr::from_bytes(&child.name).to_owned())
             .collect()
     }
 }
