@@ -81,9 +81,9 @@ pub enum RunError {
     #[error("the programs of the image are for {platform}, and this machine is {host}")]
     Foreign {
         /// The image's platform.
-        platform: Platform,
+        platform: String,
         /// This machine's.
-        host: Platform,
+        host: String,
         /// How it showed.
         source: Box<ExecutorError>,
     },
@@ -282,8 +282,8 @@ fn foreign(error: ExecutorError, platform: Platform) -> RunError {
     let host = Platform::host();
     match error {
         ExecutorError::Program { code: 126, .. } if !platform.runs(&host) => RunError::Foreign {
-            platform,
-            host,
+            platform: platform.to_string(),
+            host: host.to_string(),
             source: Box::new(error),
         },
         error => RunError::Executor(error),
