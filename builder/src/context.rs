@@ -51,11 +51,7 @@ impl Context {
     /// # Errors
     /// When the directory or the ignore file cannot be read.
     pub fn open(path: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
-        let root = rustix::fs::openat(CWD, path, DIRECTORY & !OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|error| ContextError::Open {
-                path: path.to_owned(),
-                source: error.into(),
-            })?;
+        let whole = Self::open_whole(path)?;
         let beside = dockerfile.map(|file| {
             let mut name = file.as_os_str().to_owned();
             name.push(".dockerignore");
@@ -74,10 +70,27 @@ impl Context {
             break;
         }
         Ok(Self {
-            path: path.to_owned(),
-            root,
             ignore: ignore.0,
             ignore_name: ignore.1,
+            ..whole
+        })
+    }
+
+    /// Opens the directory `path` with all that is in it, whatever an ignore file says.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_whole(path: &Path) -> Result<Self, ContextError> {
+        let root = rustix::fs::openat(CWD, path, DIRECTORY & !OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|error| ContextError::Open {
+                path: path.to_owned(),
+                source: error.into(),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            ignore: Ignore::default(),
+            ignore_name: None,
             digests: Mutex::new(None),
         })
     }

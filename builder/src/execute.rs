@@ -1,11 +1,14 @@
 //! The way of a build: plan, stages side by side, image.
 
 mod base;
+mod files;
 mod follow;
 mod layers;
 mod schedule;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
@@ -14,7 +17,6 @@ use jiff::Timestamp;
 
 use crate::cache::explain::Book;
 use crate::commit::commit;
-use crate::context::Context;
 use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
@@ -25,6 +27,7 @@ use crate::request::{BuildRequest, DEFAULT_EPOCH};
 use crate::step::run::{EPOCH, PlannedRun};
 
 use base::Bases;
+use files::Files;
 use follow::Build;
 
 /// Who does the work, and who hears of it.
@@ -69,21 +72,28 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
             .or_insert_with(|| epoch.to_string());
     }
     let globals = Globals::new(&request.platform, given);
-    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
+    let target = request.target.as_deref();
+    let plan = BuildPlan::with_contexts(dockerfile, globals, target, &request.named_contexts)?;
+    let afresh = request.no_cache_filter.iter();
+    let afresh = afresh.map(|name| plan.stage_number(name));
+    let afresh = afresh.collect::<Result<BTreeSet<usize>, _>>()?;
     let progress = backend.progress;
     progress.event(Event::Planned { steps: &plan.steps });
     warn(request, &plan.dockerfile, progress);
 
-    let bases = Bases::resolve(&request.store, &plan, progress)?;
+    let bases = Bases::resolve(request, &plan, progress)?;
     let context = copies_context(&plan)
-        .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
+        .then(|| Files::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose()?;
+    let contexts = files::open_named(request, &plan)?;
     let build = Build {
         request,
         backend,
         plan: &plan,
         bases,
         context,
+        contexts,
+        afresh,
         epoch,
         created,
         platform: name_of(&request.platform),

@@ -9,6 +9,7 @@ pub mod dockerfile;
 mod error;
 mod execute;
 pub mod executor;
+pub mod export;
 pub mod glob;
 pub mod ignore;
 pub mod plan;

@@ -14,9 +14,13 @@ use image_format::nearest::nearest;
 
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
+use crate::request::{NamedContext, context_name};
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
+
+/// The name of the base with nothing in it.
+const SCRATCH: &str = "scratch";
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -51,12 +55,17 @@ pub enum Source {
     Scratch,
     /// That of an earlier stage, by its place in [`BuildPlan::stages`].
     Stage(usize),
-    /// That of an image.
+    /// That of an image: of a named context, or of the store.
     Image {
         /// Its name.
         name: String,
         /// Where it is written.
         span: Span,
+    },
+    /// The files of a named context that is no image.
+    Context {
+        /// Its name, as [`context_name`] gives it.
+        name: String,
     },
 }
 
@@ -168,6 +177,7 @@ enum FileSource {
     Scratch,
     Stage(usize),
     Image { name: String, span: Span },
+    Context { name: String },
 }
 
 impl BuildPlan {
@@ -180,8 +190,29 @@ impl BuildPlan {
         globals: Globals,
         target: Option<&str>,
     ) -> Result<Self, PlanError> {
+        Self::with_contexts(dockerfile, globals, target, &BTreeMap::new())
+    }
+
+    /// As [`BuildPlan::new`], where `contexts` come before stages and images of their names. A stage of
+    /// such a name is what the context holds, whatever the Dockerfile says of it.
+    ///
+    /// # Errors
+    /// As [`BuildPlan::new`].
+    pub fn with_contexts(
+        mut dockerfile: Dockerfile,
+        globals: Globals,
+        target: Option<&str>,
+        contexts: &BTreeMap<String, NamedContext>,
+    ) -> Result<Self, PlanError> {
         let globals = globals.declare(&dockerfile)?;
-        let found = find_sources(&dockerfile, &globals)?;
+        for stage in &mut dockerfile.stages {
+            if let Some(name) = &stage.name
+                && find_context(contexts, &name.text, name.span).is_some()
+            {
+                stage.instructions.clear();
+            }
+        }
+        let found = find_sources(&dockerfile, &globals, contexts)?;
         let target = target_number(&dockerfile, target)?;
         let needed = needed_stages(&found, target);
         let mut steps = Vec::new();
@@ -194,6 +225,7 @@ impl BuildPlan {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
                 FileSource::Image { name, span } => Source::Image { name, span },
+                FileSource::Context { name } => Source::Context { name },
             };
             stages.push(PlannedStage {
                 number,
@@ -231,8 +263,32 @@ impl BuildPlan {
     pub fn images(&self) -> impl Iterator<Item = (&str, Span)> {
         self.sources().filter_map(|(_, source)| match source {
             Source::Image { name, span } => Some((name.as_str(), *span)),
-            Source::Scratch | Source::Stage(_) => None,
+            Source::Scratch | Source::Stage(_) | Source::Context { .. } => None,
         })
+    }
+
+    /// The named contexts whose files are needed.
+    pub fn contexts(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|(_, source)| match source {
+            Source::Context { name } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The number of a stage of the Dockerfile by its name or number from 0, or as `stage-0` where it
+    /// has no name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn stage_number(&self, name: &str) -> Result<usize, PlanError> {
+        let stages = &self.dockerfile.stages;
+        let unnamed = name.strip_prefix("stage-");
+        let unnamed = unnamed.and_then(|number| number.parse::<usize>().ok());
+        let is_unnamed = |at: &usize| stages.get(*at).is_some_and(|stage| stage.name.is_none());
+        match unnamed.filter(is_unnamed) {
+            Some(number) => Ok(number),
+            None => target_number(&self.dockerfile, Some(name)),
+        }
     }
 
     /// The stages that must be built before this one.
@@ -252,16 +308,41 @@ impl BuildPlan {
     }
 }
 
-fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>, PlanError> {
+/// What a named context is to a stage or a `--from`; `None` where no context has this name.
+fn find_context(
+    contexts: &BTreeMap<String, NamedContext>,
+    name: &str,
+    span: Span,
+) -> Option<FileSource> {
+    if contexts.is_empty() {
+        return None;
+    }
+    let key = context_name(name).ok()?;
+    Some(match contexts.get(&key)? {
+        NamedContext::Files(_) => FileSource::Context { name: key },
+        NamedContext::Image(_) => FileSource::Image { name: key, span },
+    })
+}
+
+fn find_sources(
+    dockerfile: &Dockerfile,
+    globals: &Globals,
+    contexts: &BTreeMap<String, NamedContext>,
+) -> Result<Vec<Found>, PlanError> {
     let mut all = Vec::new();
     for (number, stage) in dockerfile.stages.iter().enumerate() {
-        let base = find_base(dockerfile, globals, number, &stage.base)?;
+        let named = stage.name.as_ref();
+        let own = named.and_then(|name| find_context(contexts, &name.text, name.span));
+        let base = match own {
+            Some(own) => own,
+            None => find_base(dockerfile, globals, contexts, number, &stage.base)?,
+        };
         let mut copies = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
             if let Command::Copy(copy) = &instruction.command
                 && let Some(from) = &copy.from
             {
-                copies.insert(at, find_from(dockerfile, number, from)?);
+                copies.insert(at, find_from(dockerfile, contexts, number, from)?);
             }
         }
         all.push(Found { base, copies });
@@ -272,6 +353,7 @@ fn find_sources(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Found>
 fn find_base(
     dockerfile: &Dockerfile,
     globals: &Globals,
+    contexts: &BTreeMap<String, NamedContext>,
     number: usize,
     base: &Word,
 ) -> Result<FileSource, PlanError> {
@@ -284,14 +366,21 @@ fn find_base(
     }
     // Only stages above: the same name below is an image's to docker.
     let above = &dockerfile.stages[..number];
-    Ok(match stage_named(above, &name) {
+    let stage = stage_named(above, &name);
+    if stage.is_none()
+        && name != SCRATCH
+        && let Some(context) = find_context(contexts, &name, base.span)
+    {
+        return Ok(context);
+    }
+    Ok(match stage {
         // `COPY --from` finds it in any case, FROM does not: docker takes it for an image then.
         Some(stage) if !is_exact(&above[stage], &name) => {
             let span = base.span;
             return Err(PlanError::StageInCapitals { name, span });
         }
         Some(stage) => FileSource::Stage(stage),
-        None if name == "scratch" => FileSource::Scratch,
+        None if name == SCRATCH => FileSource::Scratch,
         None => FileSource::Image {
             name,
             span: base.span,
@@ -299,7 +388,12 @@ fn find_base(
     })
 }
 
-fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
+fn find_from(
+    dockerfile: &Dockerfile,
+    contexts: &BTreeMap<String, NamedContext>,
+    own: usize,
+    from: &Word,
+) -> Result<FileSource, PlanError> {
     let stages = dockerfile.stages.len();
     let found = match from.text.parse::<usize>() {
         Ok(number) if number >= stages => {
@@ -314,13 +408,19 @@ fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSou
         Err(_) => stage_named(&dockerfile.stages[..own], &from.text)
             .or_else(|| stage_named(&dockerfile.stages, &from.text)),
     };
+    // A stage above that is a context's is that already.
+    if !found.is_some_and(|number| number < own)
+        && let Some(context) = find_context(contexts, &from.text, from.span)
+    {
+        return Ok(context);
+    }
     match found {
         Some(number) if number < own => Ok(FileSource::Stage(number)),
         Some(_) => Err(PlanError::NotYetBuilt {
             name: from.text.clone(),
             span: from.span,
         }),
-        None if from.text == "scratch" => Ok(FileSource::Scratch),
+        None if from.text == SCRATCH => Ok(FileSource::Scratch),
         None => Ok(FileSource::Image {
             name: from.text.clone(),
             span: from.span,

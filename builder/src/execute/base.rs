@@ -8,22 +8,31 @@ use crate::dockerfile::Span;
 use crate::error::BuildError;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Progress};
+use crate::request::{BuildRequest, NamedContext, context_name};
 
 /// The images of a plan, by the names it has for them.
 pub(super) struct Bases(BTreeMap<String, Image>);
 
 impl Bases {
-    /// Finds them.
+    /// Finds them: a named context comes before an image of the store.
     pub(super) fn resolve(
-        store: &Store,
+        request: &BuildRequest,
         plan: &BuildPlan,
         progress: &dyn Progress,
     ) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
-            if !images.contains_key(name) {
-                images.insert(name.to_owned(), resolve(store, name, span, progress)?);
+            if images.contains_key(name) {
+                continue;
             }
+            let named = context_name(name).ok();
+            let named = named.and_then(|name| request.named_contexts.get(&name));
+            let image = match named {
+                Some(NamedContext::Image(image)) => Image::clone(image),
+                _ => resolve(&request.store, name, span)?,
+            };
+            warn_of_platform(name, span, &image, progress);
+            images.insert(name.to_owned(), image);
         }
         for stage in &plan.stages {
             if let Source::Image { name, span } = &stage.base {
@@ -39,13 +48,8 @@ impl Bases {
     }
 }
 
-fn resolve(
-    store: &Store,
-    name: &str,
-    span: Span,
-    progress: &dyn Progress,
-) -> Result<Image, BuildError> {
-    let image = store.resolve(name).map_err(|error| match error {
+fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
+    store.resolve(name).map_err(|error| match error {
         StoreError::NoImage { name, nearest } => BuildError::NoBase {
             name,
             nearest,
@@ -56,7 +60,10 @@ fn resolve(
             span,
             source: Box::new(source),
         },
-    })?;
+    })
+}
+
+fn warn_of_platform(name: &str, span: Span, image: &Image, progress: &dyn Progress) {
     let host = image_format::descriptor::Platform::host();
     let config = &image.config;
     if (&config.os, &config.architecture) != (&host.os, &host.architecture) {
@@ -69,7 +76,6 @@ fn resolve(
             span: Some(span),
         });
     }
-    Ok(image)
 }
 
 /// What is not followed is refused, not left out.

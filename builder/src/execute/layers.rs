@@ -7,10 +7,12 @@ use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
 
+use super::files::Files;
 use super::follow::Build;
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
+use crate::context::Context;
 use crate::dockerfile::ast::{Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
@@ -37,6 +39,23 @@ pub(super) struct Step<'a> {
 struct Keyed {
     parts: Parts,
     key: Digest,
+    /// Whether the step is done whatever the cache holds.
+    afresh: bool,
+}
+
+/// What a copy copies from.
+enum Origin<'a> {
+    Context(&'a Context),
+    Stack(Vec<LayerSource>),
+}
+
+impl Origin<'_> {
+    fn source(&self) -> CopySource<'_> {
+        match self {
+            Self::Context(context) => CopySource::Context(context),
+            Self::Stack(stack) => CopySource::Stack(stack),
+        }
+    }
 }
 
 impl Build<'_> {
@@ -84,48 +103,77 @@ impl Build<'_> {
         copy: &Copy,
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
-        let failed = |error| BuildError::copy("COPY", step.span, error);
-        let stack;
-        let from = match (from, &self.context) {
-            (Some(source), _) => {
-                stack = self.stack_of(source, step.built)?;
-                CopySource::Stack(&stack)
-            }
-            (None, Some(context)) => CopySource::Context(context),
-            // It was opened if anything copies from it.
-            (None, None) => return Err(BuildError::Cancelled),
-        };
+        let origin = self.origin(from, step.built)?;
         let created_by = copy_created_by(copy);
-        let base = state.stack();
         let wanted = CopyStep {
             sources: copy.paths().cloned().collect(),
             destination: copy.destination.clone(),
             workdir: state.workdir(),
-            from,
+            from: origin.source(),
             chown: copy.chown.clone(),
             chmod: copy.chmod.clone(),
             span: step.span,
         };
+        let outcome = self.copy_step(state, step, &created_by, &wanted)?;
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok(outcome)
+    }
+
+    /// A stage that stands on the files of a named context: they are its first layer.
+    pub(super) fn on_context(
+        &self,
+        step: Step<'_>,
+        name: &str,
+    ) -> Result<(StageState, Outcome), BuildError> {
+        let mut state = StageState::scratch(&self.request.platform);
+        let source = Source::Context {
+            name: name.to_owned(),
+        };
+        let origin = self.origin(Some(&source), step.built)?;
+        let word = |text: &str| Word {
+            text: text.to_owned(),
+            span: step.span,
+        };
+        let wanted = CopyStep {
+            sources: vec![word(".")],
+            destination: word("/"),
+            workdir: "/",
+            from: origin.source(),
+            chown: None,
+            chmod: None,
+            span: step.span,
+        };
+        let created_by = format!("[context {name}]");
+        let outcome = self.copy_step(&state, step, &created_by, &wanted)?;
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok((state, outcome))
+    }
+
+    fn copy_step(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        created_by: &str,
+        wanted: &CopyStep<'_>,
+    ) -> Result<Outcome, BuildError> {
+        let failed = |error| BuildError::copy("COPY", step.span, error);
+        let base = state.stack();
         let planned = copy::plan_copy(
             &self.request.store,
             &base,
-            &wanted,
+            wanted,
             self.epoch,
             &mut |bytes, total| self.copied(step, bytes, total),
             &self.cancel,
         );
         let planned = planned.map_err(failed)?;
-        let keyed = self.key(state, step, &created_by, planned.reads.clone())?;
-        let outcome = match self.cached(&keyed)? {
-            Some(layer) => Outcome::Cached(layer),
-            None => {
-                self.explain(step, &keyed, planned.files());
-                let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-                self.keep(state, keyed, planned.files(), layer)?
-            }
-        };
-        state.push(created_by, &self.created, layer_of(outcome));
-        Ok(outcome)
+        let keyed = self.key(state, step, created_by, planned.reads.clone())?;
+        if let Some(layer) = self.cached(&keyed)? {
+            return Ok(Outcome::Cached(layer));
+        }
+        self.explain(step, &keyed, planned.files());
+        let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
+        self.keep(state, keyed, planned.files(), layer)
     }
 
     pub(super) fn workdir(
@@ -197,17 +245,29 @@ impl Build<'_> {
         progress.event(Event::Copied { step, bytes, total });
     }
 
-    /// The layers of what a `COPY --from` copies from.
-    fn stack_of(
+    /// What a copy copies from: the build context where `from` says nothing else.
+    fn origin(
         &self,
-        source: &Source,
+        from: Option<&Source>,
         built: &[OnceLock<StageState>],
-    ) -> Result<Vec<LayerSource>, BuildError> {
-        Ok(match source {
-            Source::Scratch => Vec::new(),
-            Source::Image { name, .. } => LayerSource::of_image(self.bases.get(name)),
+    ) -> Result<Origin<'_>, BuildError> {
+        let files = match from {
+            Some(Source::Scratch) => return Ok(Origin::Stack(Vec::new())),
+            Some(Source::Image { name, .. }) => {
+                return Ok(Origin::Stack(LayerSource::of_image(self.bases.get(name))));
+            }
             // The schedule begins a stage when those it needs are built.
-            Source::Stage(other) => built[*other].get().ok_or(BuildError::Cancelled)?.stack(),
+            Some(Source::Stage(other)) => {
+                let stage = built[*other].get().ok_or(BuildError::Cancelled)?;
+                return Ok(Origin::Stack(stage.stack()));
+            }
+            Some(Source::Context { name }) => self.contexts.get(name),
+            None => self.context.as_ref(),
+        };
+        // They were opened if anything copies from them.
+        Ok(match files.ok_or(BuildError::Cancelled)? {
+            Files::Directory(context) => Origin::Context(context),
+            Files::Layers(layers) => Origin::Stack(layers.clone()),
         })
     }
 
@@ -227,11 +287,15 @@ impl Build<'_> {
         );
         let key = parts.key().map_err(CacheError::Record)?;
         self.book.note(step.position, key);
-        Ok(Keyed { parts, key })
+        Ok(Keyed {
+            parts,
+            key,
+            afresh: self.request.no_cache || self.afresh.contains(&step.position.0),
+        })
     }
 
     fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
-        if self.request.no_cache {
+        if keyed.afresh {
             return Ok(None);
         }
         Ok(record::find(&self.request.store, &keyed.key)?)
@@ -239,7 +303,7 @@ impl Build<'_> {
 
     /// Says why the cache does not have a step, if it had one like it.
     fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl Iterator<Item = FilePart>) {
-        if self.request.no_cache {
+        if keyed.afresh {
             return;
         }
         let reasons = self
