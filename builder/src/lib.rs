@@ -1,6 +1,7 @@
 //! The Dockerfile language, the plan, the steps and the cache.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod cache;
 pub mod cancel;
 mod commit;

@@ -3,6 +3,7 @@
 //! Source: OCI image specification, `descriptor.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,6 +70,17 @@ pub struct Platform {
     /// Members that mkimg does not know, kept as they are.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+}
+
+impl fmt::Display for Platform {
+    /// As in `linux/arm64/v8`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Platform {

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,11 +12,8 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::cli::Globals;
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, file};
 use crate::signals::Unfinished;
-
-/// How the names of unfinished files begin.
-const UNFINISHED: &str = ".mkimg-save-";
 
 /// Flags of `mkimg save`.
 #[derive(Args)]
@@ -98,13 +94,9 @@ fn to_file(
         let file = File::options().write(true).open(path).map_err(failed)?;
         return write(store, images, kind, file);
     }
-    let make = || {
-        tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(parent(path))
-    };
-    let new = unfinished.make(make, NamedTempFile::path).map_err(failed)?;
+    let new = unfinished
+        .make(|| file::beside(path), NamedTempFile::path)
+        .map_err(failed)?;
     write(store, images, kind, new.as_file())?;
     let saved = unfinished.publish(|| new.persist(path));
     saved.map(drop).map_err(|error| failed(error.error))
@@ -130,25 +122,13 @@ fn to_directory(
         path: dir.to_owned(),
         source,
     };
-    let make = || {
-        tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(parent(dir))
-    };
-    let new = unfinished.make(make, TempDir::path).map_err(failed)?;
-    fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    archive::save_directory(store, images, new.path())?;
+    let new = unfinished.make(|| file::directory_beside(dir), TempDir::path);
+    let new = new.map_err(failed)?;
+    archive::save_directory(store, images, ArchiveKind::Oci, new.path())?;
     // Takes the place of an empty directory, and of no other.
     let saved = unfinished.publish(|| fs::rename(new.path(), dir));
     saved.map_err(failed)?;
     // It has moved: nothing is left to be removed.
     drop(new.keep());
     Ok(())
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

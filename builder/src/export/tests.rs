@@ -6,7 +6,10 @@ use image_format::layout::Layer;
 use super::*;
 
 fn layer(store: &Store, entries: &[(&str, Kind, &[u8])], gone: &[&str]) -> LayerSource {
-    let mut writer = LayerWriter::new(store.blob_writer().unwrap(), NO_EPOCH);
+    let mut writer = LayerWriter::new(
+        store.blob_writer().unwrap(),
+        Timestamp::from_secs(2_000_000_000),
+    );
     for path in gone {
         writer.whiteout(Path::new(path)).unwrap();
     }
