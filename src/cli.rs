@@ -96,6 +96,8 @@ pub enum Command {
     Load(commands::load::LoadArgs),
     /// Save images to an archive or an OCI image layout
     Save(commands::save::SaveArgs),
+    /// List, remove, save and load the cache mounts of RUN
+    Cache(commands::cache::CacheArgs),
     /// Check every byte of the images in the store
     Verify(commands::verify::VerifyArgs),
     /// Show the version and where the store is
@@ -118,6 +120,7 @@ impl Command {
             Command::Import(args) => commands::import::run(&args, globals),
             Command::Load(args) => commands::load::run(&args, globals),
             Command::Save(args) => commands::save::run(&args, globals),
+            Command::Cache(args) => commands::cache::run(&args, globals),
             Command::Verify(args) => commands::verify::run(&args, globals),
             Command::Version(args) => commands::version::run(&args, globals),
         }

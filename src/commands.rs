@@ -1,6 +1,7 @@
 //! One file a command: its flags and what it does.
 
 pub mod build;
+pub mod cache;
 pub mod history;
 pub mod images;
 pub mod import;
@@ -72,5 +73,13 @@ fn stdin() -> Result<File, Error> {
         action: "open",
         path: "standard input".into(),
         source,
+    })
+}
+
+/// Standard input, if an archive can come from there.
+fn archive_on_stdin() -> Result<File, Error> {
+    stdin().and_then(|file| match rustix::termios::isatty(&file) {
+        true => Err(Error::TerminalInput),
+        false => Ok(file),
     })
 }

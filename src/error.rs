@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::BuildError;
 use builder::cache::CacheError;
+use builder::cache::mounts::{CacheArchiveError, CacheMountError};
 use builder::dockerfile::ParseError;
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
@@ -54,6 +55,12 @@ pub enum Error {
     /// The build cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A cache mount could not be found, removed or used.
+    #[error(transparent)]
+    CacheMount(#[from] CacheMountError),
+    /// Cache mounts could not be saved or loaded.
+    #[error(transparent)]
+    CacheArchive(#[from] CacheArchiveError),
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -135,6 +142,9 @@ pub enum Error {
     /// What a build is to write cannot be written.
     #[error(transparent)]
     Output(#[from] WriteError),
+    /// What commands of a build are to be given cannot be.
+    #[error(transparent)]
+    Given(#[from] crate::commands::build::GivenError),
     /// Drawing was asked for where that is impossible.
     #[error("--progress tty draws on a terminal, and standard error is none")]
     NoTerminal,

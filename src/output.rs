@@ -1,5 +1,6 @@
 //! What goes to standard output: data, and nothing else. And what goes into files.
 
+pub mod archive;
 pub mod file;
 pub mod table;
 pub mod units;

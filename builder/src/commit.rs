@@ -6,27 +6,33 @@ use image_format::layout::{Store, StoreError, name_of, write_annotated};
 
 use crate::error::BuildError;
 use crate::execute::Built;
+use crate::leak::Search;
 use crate::request::BuildRequest;
 use crate::stage::StageState;
 
-/// Makes the stage's image with the labels and annotations of the request, and gives it its names. `created` is the time in its
-/// config.
+/// Makes the stage's image with the labels and annotations of the request, and gives it its names.
+/// `created` is the time in its config. An image that holds a secret gets none.
 pub(crate) fn commit(
     request: &BuildRequest,
     mut stage: StageState,
     created: &str,
+    secrets: &Search<'_>,
 ) -> Result<Built, BuildError> {
     let store = &request.store;
     stage.config.created = Some(created.to_owned());
     let labels = request.labels.clone();
     stage.config.config.labels.extend(labels);
-    let id =
-        Digest::of(
-            &serde_json::to_vec(&stage.config).map_err(|source| StoreError::Document {
-                what: "the config".to_owned(),
-                source,
-            })?,
-        );
+    let unwritten = |source| StoreError::Document {
+        what: "the config".to_owned(),
+        source,
+    };
+    let id = Digest::of(&serde_json::to_vec(&stage.config).map_err(unwritten)?);
+    let annotations = serde_json::json!({ "annotations": request.annotations });
+    let config = serde_json::to_value(&stage.config).map_err(unwritten)?;
+    for document in [&config, &annotations] {
+        let searched = secrets.document(document);
+        searched.map_err(|source| BuildError::Leak { span: None, source })?;
+    }
     let own = stage.layers[stage.durable..].iter();
     let mut new: Vec<Digest> = own.map(|layer| layer.digest).collect();
     let annotations = request.annotations.clone();

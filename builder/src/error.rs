@@ -8,6 +8,7 @@ use image_format::reference::Reference;
 use crate::cache::CacheError;
 use crate::context::ContextError;
 use crate::dockerfile::{ParseError, Span};
+use crate::leak::LeakError;
 use crate::plan::PlanError;
 use crate::step::{CopyError, RunError};
 
@@ -75,6 +76,14 @@ pub enum BuildError {
         /// Why.
         source: RunError,
     },
+    /// The value of a secret is in what was built, or it could not be searched for one.
+    #[error("{}", if span.is_some() { "a layer was refused" } else { "the image was refused" })]
+    Leak {
+        /// The instruction that made the layer.
+        span: Option<Span>,
+        /// What is where.
+        source: LeakError,
+    },
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -113,11 +122,12 @@ impl BuildError {
         match self {
             Self::Parse(error) => Some(error.span),
             Self::Plan(error) => error.span(),
-            Self::NoBase { span, .. }
-            | Self::Base { span, .. }
-            | Self::OnBuild { span, .. }
-            | Self::Run { span, .. } => Some(*span),
+            Self::NoBase { span, .. } | Self::Base { span, .. } | Self::OnBuild { span, .. } => {
+                Some(*span)
+            }
+            Self::Run { span, source } => source.span().or(Some(*span)),
             Self::Copy { span, source, .. } => source.span().or(Some(*span)),
+            Self::Leak { span, .. } => *span,
             Self::Epoch { .. }
             | Self::Context(_)
             | Self::Cache(_)
@@ -147,6 +157,7 @@ impl BuildError {
             }
             Self::Context(error) => error.hint(),
             Self::Copy { source, .. } => source.hint(),
+            Self::Leak { source, .. } => source.hint(),
             Self::Run { source, .. } => source.hint(),
             Self::Base { .. }
             | Self::Epoch { .. }

@@ -4,6 +4,7 @@ mod base;
 mod files;
 mod follow;
 mod layers;
+mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,11 @@ use jiff::Timestamp;
 
 use crate::cache::explain::Book;
 use crate::commit::commit;
-use crate::dockerfile::{self, Command, Dockerfile};
+use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Globals, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
@@ -77,12 +80,13 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     let afresh = request.no_cache_filter.iter();
     let afresh = afresh.map(|name| plan.stage_number(name));
     let afresh = afresh.collect::<Result<BTreeSet<usize>, _>>()?;
+    refuse(&plan)?;
     let progress = backend.progress;
     progress.event(Event::Planned { steps: &plan.steps });
     warn(request, &plan.dockerfile, progress);
 
     let bases = Bases::resolve(request, &plan, progress)?;
-    let context = copies_context(&plan)
+    let context = reads_context(&plan)
         .then(|| Files::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose()?;
     let contexts = files::open_named(request, &plan)?;
@@ -99,6 +103,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         platform: name_of(&request.platform),
         cancel: request.cancel.child(),
         book: Book::open(request),
+        secrets: Search::new(&request.secrets),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -109,7 +114,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created)
+    commit(request, target, &build.created, &build.secrets)
 }
 
 /// The newest time of a file, in seconds since 1970, and the same as the config writes it.
@@ -130,10 +135,41 @@ fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
     })
 }
 
-fn copies_context(plan: &BuildPlan) -> bool {
+/// Whether anything of the plan may ask for the build context.
+fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
-        .any(|instruction| matches!(&instruction.command, Command::Copy(copy) if copy.from.is_none()))
+        .any(|instruction| match &instruction.command {
+            Command::Copy(copy) => copy.from.is_none(),
+            Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
+            _ => false,
+        })
+}
+
+/// Refuses what is in the language and not built yet.
+fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
+    let error = |what: &str, span| {
+        let what = what.to_owned();
+        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
+    };
+    for place in 0..plan.stages.len() {
+        let stage = plan.stage(place);
+        if let Some(platform) = &stage.platform {
+            return error("the flag `--platform` of FROM", platform.span);
+        }
+        for Instruction { command, span, .. } in &stage.instructions {
+            let what = match command {
+                Command::Add(_) => "ADD",
+                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
+                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
+                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
+                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
+                _ => continue,
+            };
+            return error(what, *span);
+        }
+    }
+    Ok(())
 }
 
 /// Says what is accepted and probably not meant.
@@ -154,6 +190,14 @@ fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress
                 },
             )
         };
+    for id in Search::too_short(&request.secrets) {
+        progress.event(Event::Warning {
+            message: &format!(
+                "the value of the secret {id:?} is too short to be searched for in what is built"
+            ),
+            span: None,
+        });
+    }
     for name in request.build_args.keys() {
         if !PlannedRun::is_predefined(name) && !declared(name) {
             progress.event(Event::Warning {

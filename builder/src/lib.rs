@@ -13,6 +13,7 @@ pub mod executor;
 pub mod export;
 pub mod glob;
 pub mod ignore;
+mod leak;
 pub mod plan;
 pub mod progress;
 pub mod remote;
@@ -23,4 +24,5 @@ mod wildcard;
 
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
+pub use leak::{LeakError, Place};
 pub use request::BuildRequest;

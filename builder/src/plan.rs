@@ -4,14 +4,17 @@
 //! need are not in the plan.
 
 mod globals;
+mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::collections::BTreeMap;
 
+use image_format::descriptor::Platform;
 use image_format::nearest::nearest;
 
+use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
 use crate::request::{NamedContext, context_name};
@@ -42,8 +45,11 @@ pub struct PlannedStage {
     pub number: usize,
     /// What it stands on.
     pub base: Source,
-    /// What each `COPY --from` copies from, by the number of the instruction in the stage.
-    pub copies: BTreeMap<usize, Source>,
+    /// The platform of the image it stands on, where `FROM` says which.
+    pub platform: Option<Platform>,
+    /// What `COPY --from` copies from and `RUN --mount=from=` mounts, by the number of the
+    /// instruction in the stage, and of the flag in the instruction: 0 for a `COPY`.
+    pub sources: BTreeMap<(usize, usize), Source>,
     /// Its step for `FROM`; those of its instructions follow.
     pub first_step: StepId,
 }
@@ -80,6 +86,22 @@ pub enum PlanError {
     EmptyBase {
         /// As it is written.
         written: String,
+        /// Where.
+        span: Span,
+    },
+    /// The variables of `FROM --platform` left nothing.
+    #[error("the platform {written:?} is empty: its variables have no value")]
+    EmptyPlatform {
+        /// As it is written.
+        written: String,
+        /// Where.
+        span: Span,
+    },
+    /// `FROM --platform` with no platform.
+    #[error("{platform:?} is not a platform")]
+    BadPlatform {
+        /// As it is written, expanded.
+        platform: String,
         /// Where.
         span: Span,
     },
@@ -128,6 +150,8 @@ impl PlanError {
         match self {
             Self::Word(error) => Some(error.span),
             Self::EmptyBase { span, .. }
+            | Self::EmptyPlatform { span, .. }
+            | Self::BadPlatform { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -140,7 +164,10 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
-            Self::EmptyBase { .. } => {
+            Self::BadPlatform { .. } => {
+                Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
+            }
+            Self::EmptyBase { .. } | Self::EmptyPlatform { .. } => {
                 Some("declare it before FROM with ARG, or give it with --build-arg".to_owned())
             }
             Self::NoTarget {
@@ -169,7 +196,8 @@ impl PlanError {
 /// A stage of the file with its sources found, needed or not.
 struct Found {
     base: FileSource,
-    copies: BTreeMap<usize, FileSource>,
+    platform: Option<Platform>,
+    sources: BTreeMap<(usize, usize), FileSource>,
 }
 
 /// As [`Source`], with stages by their number in the file.
@@ -221,6 +249,7 @@ impl BuildPlan {
             if !needed.contains_key(&number) {
                 continue;
             }
+            check_mounts(&dockerfile.stages[number], dockerfile.escape)?;
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
@@ -230,8 +259,9 @@ impl BuildPlan {
             stages.push(PlannedStage {
                 number,
                 base: place(found.base),
-                copies: found
-                    .copies
+                platform: found.platform,
+                sources: found
+                    .sources
                     .into_iter()
                     .map(|(at, source)| (at, place(source)))
                     .collect(),
@@ -302,7 +332,7 @@ impl BuildPlan {
 
     fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
         self.stages.iter().enumerate().flat_map(|(place, stage)| {
-            let all = std::iter::once(&stage.base).chain(stage.copies.values());
+            let all = std::iter::once(&stage.base).chain(stage.sources.values());
             all.map(move |source| (place, source))
         })
     }
@@ -337,15 +367,34 @@ fn find_sources(
             Some(own) => own,
             None => find_base(dockerfile, globals, contexts, number, &stage.base)?,
         };
-        let mut copies = BTreeMap::new();
+        let platform = stage.platform.as_ref();
+        let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
+        let platform = platform.transpose()?;
+        let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
-            if let Command::Copy(copy) = &instruction.command
-                && let Some(from) = &copy.from
-            {
-                copies.insert(at, find_from(dockerfile, contexts, number, from)?);
+            match &instruction.command {
+                Command::Copy(copy) => {
+                    if let Some(from) = &copy.from {
+                        let found = find_from(dockerfile, contexts, number, from)?;
+                        sources.insert((at, 0), found);
+                    }
+                }
+                Command::Run(run) => {
+                    for (flag, mount) in run.mounts.iter().enumerate() {
+                        if let Some(from) = mount.from() {
+                            let found = find_named(dockerfile, contexts, number, from)?;
+                            sources.insert((at, flag), found);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
-        all.push(Found { base, copies });
+        all.push(Found {
+            base,
+            platform,
+            sources,
+        });
     }
     Ok(all)
 }
@@ -388,6 +437,7 @@ fn find_base(
     })
 }
 
+/// What `COPY --from` names: a stage also by its number.
 fn find_from(
     dockerfile: &Dockerfile,
     contexts: &BTreeMap<String, NamedContext>,
@@ -395,37 +445,63 @@ fn find_from(
     from: &Word,
 ) -> Result<FileSource, PlanError> {
     let stages = dockerfile.stages.len();
-    let found = match from.text.parse::<usize>() {
-        Ok(number) if number >= stages => {
-            let span = from.span;
-            return Err(PlanError::NoStage {
-                number,
-                stages,
-                span,
-            });
-        }
-        Ok(number) => Some(number),
-        Err(_) => stage_named(&dockerfile.stages[..own], &from.text)
-            .or_else(|| stage_named(&dockerfile.stages, &from.text)),
-    };
+    let span = from.span;
+    match from.text.parse::<usize>() {
+        Ok(number) if number >= stages => Err(PlanError::NoStage {
+            number,
+            stages,
+            span,
+        }),
+        Ok(number) if number < own => Ok(FileSource::Stage(number)),
+        Ok(_) => Err(not_yet_built(from)),
+        Err(_) => find_named(dockerfile, contexts, own, from),
+    }
+}
+
+/// What `from` of a mount names.
+fn find_named(
+    dockerfile: &Dockerfile,
+    contexts: &BTreeMap<String, NamedContext>,
+    own: usize,
+    from: &Word,
+) -> Result<FileSource, PlanError> {
+    let above = stage_named(&dockerfile.stages[..own], &from.text);
     // A stage above that is a context's is that already.
-    if !found.is_some_and(|number| number < own)
+    if above.is_none()
         && let Some(context) = find_context(contexts, &from.text, from.span)
     {
         return Ok(context);
     }
-    match found {
+    match above.or_else(|| stage_named(&dockerfile.stages, &from.text)) {
         Some(number) if number < own => Ok(FileSource::Stage(number)),
-        Some(_) => Err(PlanError::NotYetBuilt {
-            name: from.text.clone(),
-            span: from.span,
-        }),
+        Some(_) => Err(not_yet_built(from)),
         None if from.text == SCRATCH => Ok(FileSource::Scratch),
         None => Ok(FileSource::Image {
             name: from.text.clone(),
             span: from.span,
         }),
     }
+}
+
+fn not_yet_built(from: &Word) -> PlanError {
+    PlanError::NotYetBuilt {
+        name: from.text.clone(),
+        span: from.span,
+    }
+}
+
+/// Checks the mounts that hold no variable: those that do are checked when it has its value.
+fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
+    for instruction in &stage.instructions {
+        if let Command::Run(run) = &instruction.command {
+            for mount in run.mounts.iter().filter(|mount| mount.is_constant()) {
+                mount
+                    .expand(escape, &|_| None, &mut Asked::default())?
+                    .read()?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Of two stages with one name the later is meant.
@@ -464,8 +540,8 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     let mut needed = BTreeMap::from([(target, 0)]);
     let mut open = vec![target];
     while let Some(number) = open.pop() {
-        let Found { base, copies } = &found[number];
-        for source in std::iter::once(base).chain(copies.values()) {
+        let Found { base, sources, .. } = &found[number];
+        for source in std::iter::once(base).chain(sources.values()) {
             if let FileSource::Stage(other) = source
                 && needed.insert(*other, 0).is_none()
             {

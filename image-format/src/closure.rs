@@ -25,7 +25,9 @@ use std::path::{Path, PathBuf};
 
 use elf::Needs;
 use search::{Origin, Search};
-use tree::{Resolved, Tree, add_with_parents};
+use tree::{Directory, Resolved, Tree, add_with_parents};
+
+pub use tree::{Content, FileTree, Looked};
 
 use crate::nearest::nearest;
 
@@ -110,27 +112,45 @@ impl ClosureError {
 }
 
 /// What programs need, files and links, all of it out of one tree.
-#[derive(Debug)]
-pub struct Closure {
-    tree: Tree,
-    /// Absolute in the tree, directories included.
-    paths: BTreeSet<PathBuf>,
+pub struct Closure<'a> {
+    tree: Tree<'a>,
+    /// By the path that was asked for.
+    needed: BTreeMap<PathBuf, Needed>,
     search: Search,
     /// What files need that were read, by their resolved path; nothing where no ELF file is.
     read: BTreeMap<PathBuf, Option<Needs>>,
 }
 
-impl Closure {
+/// A file that a program needs. Paths are absolute in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Where it lies, without links.
+    pub path: PathBuf,
+    /// The links that lead there, each without links before its last name.
+    pub links: Vec<PathBuf>,
+    /// The program that finds it by where the program itself lies, if one does.
+    pub beside: Option<PathBuf>,
+}
+
+impl<'a> Closure<'a> {
     /// An empty one, out of the tree with this root.
     ///
     /// # Errors
     /// When the tree's configuration of the loader cannot be read.
     pub fn new(root: &Path) -> Result<Self, ClosureError> {
-        let tree = Tree::new(root);
+        Self::of(Directory(root.to_owned()))
+    }
+
+    /// An empty one, out of any tree.
+    ///
+    /// # Errors
+    /// As [`Closure::new`].
+    pub fn of(files: impl FileTree + 'a) -> Result<Self, ClosureError> {
+        let tree = Tree::new(Box::new(files));
         let search = Search::new(&tree)?;
         Ok(Self {
             tree,
-            paths: BTreeSet::new(),
+            needed: BTreeMap::new(),
             search,
             read: BTreeMap::new(),
         })
@@ -145,9 +165,31 @@ impl Closure {
         self.add_interpreted(name, 0)
     }
 
+    /// Adds what a program needs, but not the program itself; nothing for what is no program. The
+    /// path is absolute and without links.
+    ///
+    /// # Errors
+    /// When something it needs is missing. A file that is no program is an error, too.
+    pub fn add_needs_of(&mut self, program: &Path) -> Result<(), ClosureError> {
+        self.add_needs(program, 0)
+    }
+
+    /// What is needed, by the paths that are asked for.
+    pub fn needed(&self) -> impl Iterator<Item = (&Path, &Needed)> {
+        let needed = self.needed.iter();
+        needed.map(|(asked, needed)| (asked.as_path(), needed))
+    }
+
     /// The paths, absolute in the tree, sorted; directories included.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.iter().map(PathBuf::as_path)
+    #[must_use]
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        let mut paths = BTreeSet::new();
+        for needed in self.needed.values() {
+            for path in needed.links.iter().chain([&needed.path]) {
+                add_with_parents(&mut paths, path);
+            }
+        }
+        paths
     }
 
     fn add_interpreted(&mut self, name: &str, depth: u32) -> Result<(), ClosureError> {
@@ -162,14 +204,13 @@ impl Closure {
             let Some(resolved) = self.resolve(&path)? else {
                 continue;
             };
-            if !resolved.metadata.is_file() {
+            if !resolved.is_file() {
                 continue;
             }
             found = true;
-            self.add_paths(&resolved);
-            if !self.add_needs(&resolved.path)? {
-                self.add_script(&resolved.path, depth)?;
-            }
+            let program = resolved.path.clone();
+            self.add(&path, resolved, None);
+            self.add_needs(&program, depth)?;
         }
         if found {
             return Ok(());
@@ -178,6 +219,14 @@ impl Closure {
             name: name.to_owned(),
             nearest: self.nearest_program(name),
         })
+    }
+
+    /// Adds what a program needs, whatever it is.
+    fn add_needs(&mut self, program: &Path, depth: u32) -> Result<(), ClosureError> {
+        match self.add_libraries(program)? {
+            true => Ok(()),
+            false => self.add_script(program, depth),
+        }
     }
 
     fn add_script(&mut self, path: &Path, depth: u32) -> Result<(), ClosureError> {
@@ -220,7 +269,7 @@ impl Closure {
     }
 
     /// Adds what a program and its libraries need; false if it is no ELF file.
-    fn add_needs(&mut self, program: &Path) -> Result<bool, ClosureError> {
+    fn add_libraries(&mut self, program: &Path) -> Result<bool, ClosureError> {
         let Some(needs) = self.needs(program)? else {
             return Ok(false);
         };
@@ -231,7 +280,7 @@ impl Closure {
             if let Some(interpreter) = &origin.needs().interpreter {
                 let found = self.resolve(interpreter)?;
                 let found = found.ok_or_else(|| origin.missing(interpreter.as_os_str()))?;
-                self.add_paths(&found);
+                self.add(interpreter, found, None);
                 loaded.extend(interpreter.file_name().map(ToOwned::to_owned));
             }
             for name in &origin.needs().libraries {
@@ -246,23 +295,25 @@ impl Closure {
 
     /// Finds and adds a library.
     fn library(&mut self, origin: &Origin, name: &OsStr) -> Result<(PathBuf, Needs), ClosureError> {
-        for candidate in self.search.candidates(origin, name)? {
+        for candidate in self.search.candidates(&self.tree, origin, name)? {
             let Some(found) = self.resolve(&candidate.path)? else {
                 continue;
             };
-            if !found.metadata.is_file() {
+            if !found.is_file() {
                 continue;
             }
             let needs = self.needs(&found.path)?;
             let Some(needs) = needs.filter(|needs| needs.abi == origin.needs().abi) else {
                 continue;
             };
-            self.add_paths(&found);
+            let path = found.path.clone();
+            let beside = candidate.beside_program.then(|| origin.program());
+            self.add(&candidate.path, found, beside);
             if candidate.only_in_cache {
                 // Found again in the image only with the cache.
                 self.add_file(Path::new(search::LD_CACHE))?;
             }
-            return Ok((found.path, needs));
+            return Ok((path, needs));
         }
         Err(origin.missing(name))
     }
@@ -283,15 +334,20 @@ impl Closure {
 
     fn add_file(&mut self, path: &Path) -> Result<(), ClosureError> {
         if let Some(found) = self.resolve(path)? {
-            self.add_paths(&found);
+            self.add(path, found, None);
         }
         Ok(())
     }
 
-    fn add_paths(&mut self, resolved: &Resolved) {
-        for path in resolved.links.iter().chain([&resolved.path]) {
-            add_with_parents(&mut self.paths, path);
-        }
+    fn add(&mut self, asked: &Path, found: Resolved, beside: Option<&Path>) {
+        let Resolved { path, links, .. } = found;
+        let needed = self.needed.entry(asked.to_owned());
+        let needed = needed.or_insert(Needed {
+            path,
+            links,
+            beside: None,
+        });
+        needed.beside = needed.beside.take().or(beside.map(Path::to_owned));
     }
 
     fn resolve(&self, path: &Path) -> Result<Option<Resolved>, ClosureError> {
@@ -304,9 +360,8 @@ impl Closure {
             let Ok(Some(dir)) = self.tree.resolve(Path::new(dir)) else {
                 continue;
             };
-            let entries = std::fs::read_dir(self.tree.on_host(&dir.path));
-            let entries = entries.into_iter().flatten().flatten();
-            names.extend(entries.filter_map(|entry| entry.file_name().into_string().ok()));
+            let there = self.tree.files().names(&dir.path).into_iter();
+            names.extend(there.filter_map(|name| name.into_string().ok()));
         }
         nearest(name, names)
     }

@@ -119,9 +119,62 @@ pub struct ContainerConfig {
     /// The shell of the shell form, where it is not `/bin/sh -c`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell: Option<Vec<String>>,
-    /// Members that mkimg keeps and does not read: `Healthcheck`, `OnBuild` and others.
+    /// Whether `cmd` is one escaped text: of meaning on Windows alone, and set by every `CMD`.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub args_escaped: bool,
+    /// How a container says that it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// The instructions that are followed first in an image that is built on this one.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub on_build: Vec<String>,
+    /// Members that mkimg keeps and does not read.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+}
+
+/// How a container says that it is well. Durations are in nanoseconds, and 0 is docker's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Healthcheck {
+    /// `NONE`; or `CMD`, a program and its arguments; or `CMD-SHELL` and a text for the shell. Empty: that of
+    /// the image below.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub test: Vec<String>,
+    /// The time between two checks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub interval: i64,
+    /// How long a check may take.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timeout: i64,
+    /// How long a container may take to begin, during which a failure does not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start_period: i64,
+    /// The time between two checks during the start period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start_interval: i64,
+    /// How many failures in a row make a container unwell.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: i64,
+    /// Members that mkimg keeps and does not read.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The value of a set that JSON writes as an object: `{}`.

@@ -3,7 +3,7 @@
 mod annotation;
 mod arguments;
 mod context;
-mod csv;
+mod given;
 mod nowhere;
 mod on_demand;
 mod output;
@@ -29,6 +29,7 @@ use crate::progress::{Display, Mode};
 use crate::signals::{self, Interrupt};
 use arguments::BuildArg;
 use context::{ContextArgs, Reader};
+pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::OnDemand;
 use output::{OutputArgs, Outputs};
@@ -61,6 +62,21 @@ pub struct BuildArgs {
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
+    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times
+    #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
+    secret: Vec<String>,
+    /// The agent for RUN --mount=type=ssh, by its socket [of default: $SSH_AUTH_SOCK]
+    #[arg(long, value_name = "default|NAME=SOCKET")]
+    ssh: Vec<String>,
+    /// A name that RUN finds in /etc/hosts; may be given several times
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    add_host: Vec<String>,
+    /// The size of /dev/shm that RUN sees, as in 64m
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+    /// A limit of the processes of RUN, as in nofile=1024:2048; -1 is no limit
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     progress: Mode,
@@ -96,6 +112,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     args.refuse()?;
     let outputs = args.output.check()?;
     let build_args = arguments::values(&args.build_arg);
+    let secrets = given::secrets(&args.secret)?;
+    let ssh = given::agents(&args.ssh)?;
+    let add_hosts = given::hosts(&args.add_host)?;
+    let shm_size = given::shm_size(args.shm_size.as_deref())?;
+    let ulimits = given::ulimits(&args.ulimit)?;
     let epoch = source_date_epoch()?;
     let time = arguments::time(&build_args, epoch)?;
     let context = args.context.check()?;
@@ -133,6 +154,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
+        secrets,
+        ssh,
+        add_hosts,
+        shm_size,
+        ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
     let built = match build(&request, rung, &display, remote) {

@@ -1,6 +1,5 @@
 //! `mkimg load`.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,7 +27,7 @@ pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let source = match &args.input {
         Some(path) if path.is_dir() => Source::Directory(path.clone()),
         Some(path) => Source::Archive(Box::new(super::open(path)?)),
-        None => Source::Archive(Box::new(stdin()?)),
+        None => Source::Archive(Box::new(super::archive_on_stdin()?)),
     };
     let (store, _unfinished) = globals.open_store_tidily()?;
     let loaded = archive::load(&store, source)?;
@@ -45,11 +44,4 @@ pub fn run(args: &LoadArgs, globals: &Globals) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn stdin() -> Result<File, Error> {
-    super::stdin().and_then(|file| match rustix::termios::isatty(&file) {
-        true => Err(Error::TerminalInput),
-        false => Ok(file),
-    })
 }

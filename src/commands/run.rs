@@ -99,7 +99,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
-    match live(stage, &spec, listeners, &signals) {
+    match live(&container, stage, &spec, listeners, &signals) {
         Ok(exit) => {
             if let Err(error) = container.finish(exit) {
                 diagnostic::warn(&error);
@@ -170,6 +170,7 @@ fn create(
 
 /// Runs the sandbox from its start to its end, with its network and its terminal.
 fn live(
+    container: &Container,
     stage: Stage,
     spec: &SandboxSpec,
     listeners: Listeners,
@@ -195,7 +196,14 @@ fn live(
         None => None,
     };
     let mut running = sandbox.start()?;
-    let exit = attach::attend(&mut running, signals, outbound, console, without_way_out)?;
+    let exit = attach::attend(
+        container,
+        &mut running,
+        signals,
+        outbound,
+        console,
+        without_way_out,
+    )?;
     // Its last answers may still be on their way.
     drop(proxy);
     Ok(exit)

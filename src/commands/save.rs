@@ -1,18 +1,17 @@
 //! `mkimg save`.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use image_format::archive::{self, ArchiveError, ArchiveKind};
 use image_format::layout::{Image, Store};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::cli::Globals;
 use crate::error::Error;
-use crate::output::{self, file};
+use crate::output::{self, archive as archive_file, file};
 use crate::signals::Unfinished;
 
 /// Flags of `mkimg save`.
@@ -59,56 +58,16 @@ pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
         (SaveFormat::OciArchive, _) => ArchiveKind::Oci,
         (SaveFormat::DockerArchive | SaveFormat::OciDir, _) => ArchiveKind::Docker,
     };
-    match &args.output {
-        Some(path) => to_file(&store, &images, kind, path, &unfinished)?,
-        None => to_stdout(&store, &images, kind)?,
-    }
+    let path = args.output.as_deref();
+    archive_file::write(path, &unfinished, |out| {
+        match archive::save_archive(&store, &images, kind, out) {
+            Err(ArchiveError::Write { source, .. }) if path.is_none() => {
+                Err(output::failed(source))
+            }
+            result => result.map(drop).map_err(Error::from),
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn to_stdout(store: &Store, images: &[Image], kind: ArchiveKind) -> Result<(), Error> {
-    let stdout = io::stdout().lock();
-    if rustix::termios::isatty(&stdout) {
-        return Err(Error::TerminalOutput);
-    }
-    match write(store, images, kind, stdout) {
-        Err(Error::Archive(ArchiveError::Write { source, .. })) => Err(output::failed(source)),
-        result => result,
-    }
-}
-
-/// A file appears whole or not at all; a device or a pipe is written to as it is.
-fn to_file(
-    store: &Store,
-    images: &[Image],
-    kind: ArchiveKind,
-    path: &Path,
-    unfinished: &Unfinished,
-) -> Result<(), Error> {
-    let failed = |source| Error::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let file = File::options().write(true).open(path).map_err(failed)?;
-        return write(store, images, kind, file);
-    }
-    let new = unfinished
-        .make(|| file::beside(path), NamedTempFile::path)
-        .map_err(failed)?;
-    write(store, images, kind, new.as_file())?;
-    let saved = unfinished.publish(|| new.persist(path));
-    saved.map(drop).map_err(|error| failed(error.error))
-}
-
-fn write(store: &Store, images: &[Image], kind: ArchiveKind, out: impl Write) -> Result<(), Error> {
-    let out = BufWriter::with_capacity(256 << 10, out);
-    let mut out = archive::save_archive(store, images, kind, out)?;
-    out.flush().map_err(|source| {
-        let what = "the archive".to_owned();
-        Error::Archive(ArchiveError::Write { what, source })
-    })
 }
 
 fn to_directory(

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use builder::cache::mounts::{CacheArchiveError, CacheMountError};
 use image_format::archive::ArchiveError;
 use image_format::import::ImportError;
 use image_format::layout::{NotAnImage, StoreError};
@@ -38,7 +39,11 @@ fn known(error: &Error) -> Option<String> {
             Some("a root file system becomes an image with: mkimg import".into())
         }
         Error::Import { source, .. } => import(source),
+        Error::CacheMount(error) | Error::CacheArchive(CacheArchiveError::Mount(error)) => {
+            cache_mount(error)
+        }
         Error::Closure(error) => error.hint(),
+        Error::Given(error) => error.hint(),
         Error::Userns(error) => error.hint(),
         Error::Container(error) => error.hint(),
         Error::Listen(error) => error.hint().map(Into::into),
@@ -94,6 +99,19 @@ fn store(error: &StoreError) -> Option<String> {
             reason: NotAnImage::Platform(_),
             ..
         } => Some("get the image for this machine's platform".into()),
+        _ => None,
+    }
+}
+
+fn cache_mount(error: &CacheMountError) -> Option<String> {
+    match error {
+        CacheMountError::Unknown {
+            nearest: Some(nearest),
+            ..
+        } => Some(format!("did you mean {nearest:?}?")),
+        CacheMountError::Unknown { .. } => Some("mkimg cache ls lists those that are there".into()),
+        CacheMountError::InUse(_) => Some("wait until the build that uses it has ended".into()),
+        CacheMountError::Store(error) => store(error),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use image_format::digest::{Digest, Hasher};
 use image_format::layout::Store;
 use serde::{Deserialize, Serialize};
 
-use super::key::{FilePart, Parts, Reads};
+use super::key::{FilePart, MountPart, Parts, Reads, Shows};
 use super::record::{self, Record};
 use super::{CacheError, publish, read};
 use crate::request::{BuildRequest, ContextSource};
@@ -41,6 +41,14 @@ pub enum Reason {
     Workdir,
     /// The network of commands.
     Network,
+    /// The mount there is another one.
+    Mount(String),
+    /// A mount is new.
+    MountAdded(String),
+    /// A mount is gone.
+    MountRemoved(String),
+    /// What `--add-host`, `--shm-size` and `--ulimit` say.
+    Surroundings,
     /// The newest time of a file.
     Epoch,
     /// The platform.
@@ -72,6 +80,10 @@ impl fmt::Display for Reason {
             Self::User => f.write_str("the user changed"),
             Self::Workdir => f.write_str("the working directory changed"),
             Self::Network => f.write_str("the network changed"),
+            Self::Mount(target) => write!(f, "the mount at {target} changed"),
+            Self::MountAdded(target) => write!(f, "the mount at {target} is new"),
+            Self::MountRemoved(target) => write!(f, "the mount at {target} is gone"),
+            Self::Surroundings => f.write_str("hosts, limits or the size of /dev/shm changed"),
             Self::Epoch => f.write_str("SOURCE_DATE_EPOCH changed"),
             Self::Platform => f.write_str("the platform changed"),
             Self::File(path) => write!(f, "{path} changed"),
@@ -230,6 +242,9 @@ fn reasons(
                 user,
                 workdir,
                 network,
+                script,
+                mounts,
+                surroundings,
             },
             Reads::Run {
                 args: new_args,
@@ -237,13 +252,22 @@ fn reasons(
                 user: new_user,
                 workdir: new_workdir,
                 network: new_network,
+                script: new_script,
+                mounts: new_mounts,
+                surroundings: new_surroundings,
             },
         ) => {
-            check(args == new_args, Reason::Instruction);
+            check(
+                args == new_args && script == new_script,
+                Reason::Instruction,
+            );
             check(user == new_user, Reason::User);
             check(workdir == new_workdir, Reason::Workdir);
             check(network == new_network, Reason::Network);
+            check(surroundings == new_surroundings, Reason::Surroundings);
             reasons.extend(variables(env, new_env));
+            reasons.extend(changed_mounts(mounts, new_mounts));
+            reasons.extend(changed_files(before_files(), files));
         }
         (
             Reads::Context {
@@ -306,6 +330,34 @@ fn variables<'a>(
             (None, _) => Some(Reason::VariableAdded(name.clone())),
             (_, None) => Some(Reason::VariableRemoved(name.clone())),
         })
+}
+
+fn changed_mounts(old: &[MountPart], new: &[MountPart]) -> Vec<Reason> {
+    let by_target = |mounts: &[MountPart]| -> BTreeMap<String, Vec<Shows>> {
+        let mut all: BTreeMap<String, Vec<Shows>> = BTreeMap::new();
+        for mount in mounts {
+            let mut shows = mount.shows.clone();
+            if let Shows::Bind { files, .. } = &mut shows {
+                // The files themselves are told.
+                *files = files.map(|_| Digest::of(b""));
+            }
+            let name = match (&mount.target, &shows) {
+                (None, Shows::Secret { env: Some(env), .. }) => format!("${env}"),
+                (target, _) => target.clone().unwrap_or_default(),
+            };
+            all.entry(name).or_default().push(shows);
+        }
+        all
+    };
+    let (old, new) = (by_target(old), by_target(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let reason = |name: &String| match (old.get(name), new.get(name)) {
+        (old, new) if old == new => None,
+        (None, _) => Some(Reason::MountAdded(name.clone())),
+        (_, None) => Some(Reason::MountRemoved(name.clone())),
+        _ => Some(Reason::Mount(name.clone())),
+    };
+    names.into_iter().filter_map(reason).collect()
 }
 
 fn changed_files(old: Vec<FilePart>, new: impl Iterator<Item = FilePart>) -> Vec<Reason> {

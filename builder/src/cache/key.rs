@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use image_format::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
+use crate::dockerfile::mount::Sharing;
 use crate::request::RunNetwork;
 
 /// Changes when the same step would make another layer: how copies are laid out, how layers are
@@ -47,6 +48,15 @@ pub enum Reads {
         workdir: String,
         /// The network.
         network: RunNetwork,
+        /// The text of the program, where the Dockerfile holds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        script: Option<String>,
+        /// What is mounted for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mounts: Vec<MountPart>,
+        /// What the build was asked for besides.
+        #[serde(default, skip_serializing_if = "Surroundings::are_usual")]
+        surroundings: Surroundings,
     },
     /// `COPY` from the context.
     Context {
@@ -78,6 +88,107 @@ pub enum Reads {
         path: String,
         /// Whose it is to be, as `USER` has it.
         user: String,
+    },
+}
+
+/// What commands find around them where a build was asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// The names that `/etc/hosts` has besides; not where they lead, as docker has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// The size of `/dev/shm` in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<u64>,
+    /// The limits of processes: name, soft, hard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<(String, Option<u64>, Option<u64>)>,
+}
+
+impl Surroundings {
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A mount of a `RUN`. Neither what a cache holds is in it, nor what a secret is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPart {
+    /// Where, absolute; none for a secret that is a variable alone.
+    pub target: Option<String>,
+    /// What.
+    #[serde(flatten)]
+    pub shows: Shows,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Shows {
+    /// Files of the context, a stage or an image.
+    Bind {
+        /// The path in there.
+        source: String,
+        /// Whether they cannot be written to.
+        read_only: bool,
+        /// The digest of the list of the context's files, which the record has in full.
+        files: Option<Digest>,
+        /// The name of the stack of layers of a stage or an image.
+        from: Option<Digest>,
+    },
+    /// A directory that builds share.
+    Cache {
+        /// Its id.
+        id: String,
+        /// Who uses it at once.
+        sharing: Sharing,
+        /// What of it.
+        source: String,
+        /// Whether it cannot be written to.
+        read_only: bool,
+        /// The name of the stack of layers that it begins as.
+        from: Option<Digest>,
+        /// Its permissions when it is made.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// A directory in memory.
+    Tmpfs {
+        /// The most it holds, in bytes.
+        size: Option<u64>,
+        /// Whether it cannot be written to.
+        read_only: bool,
+    },
+    /// A secret.
+    Secret {
+        /// Its id.
+        id: String,
+        /// The variable it is in.
+        env: Option<String>,
+        /// Whether it must be there.
+        required: bool,
+        /// The file's permissions.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// An agent's socket.
+    Ssh {
+        /// Its id.
+        id: String,
+        /// Whether it must be there.
+        required: bool,
+        /// The socket's permissions.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
     },
 }
 

@@ -6,6 +6,7 @@
 //! cache/v1/logs/<key>.log       the output of steps that failed, the last of them
 //! cache/v1/files/<context>      the digests of a context's files, so that unchanged ones are not read
 //! cache/v1/layers/<diff-id>     the paths in a layer, so that it need not be unpacked to be asked
+//! cache/v1/mounts/<key>/        the directories of cache mounts
 //! ```
 //!
 //! All of it can be removed at any time; all of it appears by rename.
@@ -14,6 +15,7 @@ pub mod explain;
 pub mod files;
 pub mod key;
 pub mod layers;
+pub mod mounts;
 pub mod record;
 
 use std::fs::File;

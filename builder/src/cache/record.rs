@@ -100,6 +100,18 @@ pub fn keep(
     })
 }
 
+/// Removes a record.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn forget(store: &Store, key: &Digest) -> Result<(), CacheError> {
+    let path = super::directory(store, STEPS).join(name(key));
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| CacheError::Write { path, source }),
+    }
+}
+
 /// All records that read.
 ///
 /// # Errors

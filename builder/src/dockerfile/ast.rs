@@ -11,12 +11,42 @@ pub struct Dockerfile {
     pub source: Source,
     /// The escape character: `\`, or `` ` `` by `# escape`.
     pub escape: char,
+    /// What `# check` says.
+    pub checks: Checks,
     /// The `ARG`s before the first `FROM`; only `FROM` lines see them, and stages that ask by `ARG name`.
     pub global_args: Vec<Instruction>,
     /// The stages, at least one, in the order of the file.
     pub stages: Vec<Stage>,
     /// What docker accepts and people rarely mean.
     pub warnings: Vec<Warning>,
+}
+
+/// What `# check` says to a linter; it changes nothing that is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// The rules that are left out.
+    pub skip: Rules,
+    /// The rules on trial that are looked at too.
+    pub experimental: Rules,
+    /// Whether a violation is an error.
+    pub error: bool,
+    /// Where it is written, if it is.
+    pub span: Option<Span>,
+}
+
+/// Rules of a linter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules::Named(Vec::new())
+    }
 }
 
 /// A `FROM` and what follows it up to the next one.
@@ -39,7 +69,7 @@ pub struct Stage {
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// From its keyword to its last character, continuation lines included.
+    /// From its keyword to its last character, continuation lines and heredocs included.
     pub span: Span,
     /// The keyword alone.
     pub keyword: Span,
@@ -65,12 +95,24 @@ pub enum Command {
     Env(Vec<Pair>),
     /// `EXPOSE`; after expansion one word a port: see [`super::port::exposed`]
     Expose(Vec<Word>),
+    /// `HEALTHCHECK`; never expanded
+    Healthcheck(Healthcheck),
     /// `LABEL`
     Label(Vec<Pair>),
+    /// `MAINTAINER`; never expanded
+    Maintainer(Word),
+    /// `ONBUILD`; never expanded
+    Onbuild(Trigger),
     /// `RUN`; never expanded here, the shell does it
     Run(Run),
+    /// `SHELL`: the program of the shell form and its arguments, at least one; never expanded
+    Shell(Vec<Word>),
+    /// `STOPSIGNAL`
+    StopSignal(Word),
     /// `USER`
     User(Word),
+    /// `VOLUME`
+    Volume(Vec<Word>),
     /// `WORKDIR`
     Workdir(Word),
 }
@@ -86,9 +128,15 @@ impl Command {
             Command::Entrypoint(_) => "ENTRYPOINT",
             Command::Env(_) => "ENV",
             Command::Expose(_) => "EXPOSE",
+            Command::Healthcheck(_) => "HEALTHCHECK",
             Command::Label(_) => "LABEL",
+            Command::Maintainer(_) => "MAINTAINER",
+            Command::Onbuild(_) => "ONBUILD",
             Command::Run(_) => "RUN",
+            Command::Shell(_) => "SHELL",
+            Command::StopSignal(_) => "STOPSIGNAL",
             Command::User(_) => "USER",
+            Command::Volume(_) => "VOLUME",
             Command::Workdir(_) => "WORKDIR",
         }
     }
@@ -154,12 +202,40 @@ pub struct Run {
     pub command: CommandLine,
     /// The heredocs that a shell form opens, in that order.
     pub heredocs: Vec<Heredoc>,
-    /// The values of `--mount`, as they are written.
-    pub mounts: Vec<Word>,
+    /// `--mount`
+    pub mounts: Vec<MountFlag>,
     /// `--network`
-    pub network: Option<Word>,
-    /// `--security`
-    pub security: Option<Word>,
+    pub network: CommandNetwork,
+}
+
+/// The network of a `RUN`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommandNetwork {
+    /// The build's.
+    #[default]
+    Default,
+    /// Its own loopback alone.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// A `--mount` of `RUN`, cut into its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountFlag {
+    /// Its options, in that order: see [`MountFlag::read`].
+    pub options: Vec<MountOption>,
+    /// Its value.
+    pub span: Span,
+}
+
+/// An option of a mount: `name=value`, or `name` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    /// The name, in lower case.
+    pub name: Word,
+    /// The value; may hold variables.
+    pub value: Option<Word>,
 }
 
 /// `COPY`.
@@ -193,6 +269,14 @@ impl Copy {
             CopySource::Heredoc(_) => None,
         })
     }
+
+    /// The sources that stand in the Dockerfile itself.
+    pub fn heredocs(&self) -> impl Iterator<Item = &Heredoc> + Clone {
+        self.sources.iter().filter_map(|source| match source {
+            CopySource::Heredoc(heredoc) => Some(heredoc),
+            CopySource::Path(_) => None,
+        })
+    }
 }
 
 /// One thing that a `COPY` or an `ADD` copies.
@@ -222,12 +306,43 @@ pub struct Add {
 pub struct Heredoc {
     /// Its name, without quotes.
     pub name: String,
-    /// The lines between, each with its line end; without their leading tabs where it was opened by `<<-`.
+    /// The lines between, each with its line end. Once a `COPY` or `ADD` is expanded it is what the file is
+    /// to hold; before, see [`Heredoc::content`].
     pub text: String,
+    /// Whether the tabs at the beginning of its lines go: opened by `<<-`.
+    pub strip_tabs: bool,
     /// Whether variables are expanded in it: not where its name was quoted.
     pub expand: bool,
     /// Where it is opened: the `<<NAME`.
     pub span: Span,
+    /// The lines between, and the one that ends it.
+    pub lines: Span,
+}
+
+/// `HEALTHCHECK`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// What is run; nothing for `HEALTHCHECK NONE`, which takes away that of the base.
+    pub test: Option<CommandLine>,
+    /// `--interval`: a duration, see [`super::duration`].
+    pub interval: Option<Word>,
+    /// `--timeout`: a duration.
+    pub timeout: Option<Word>,
+    /// `--start-period`: a duration.
+    pub start_period: Option<Word>,
+    /// `--start-interval`: a duration.
+    pub start_interval: Option<Word>,
+    /// `--retries`: a number.
+    pub retries: Option<Word>,
+}
+
+/// What `ONBUILD` leaves for the images on this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The instruction as the image's config keeps it: on one line, its heredocs behind.
+    pub text: String,
+    /// Its keyword.
+    pub keyword: Word,
 }
 
 /// Something docker accepts and people rarely mean.
@@ -248,4 +363,13 @@ pub enum WarningKind {
     /// `CMD ["a" "b"]`: run by a shell, brackets and all.
     #[error("this looks like a JSON array but is not one, so a shell gets it as it is")]
     NotQuiteJson,
+    /// `MAINTAINER`
+    #[error("MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors=\"...\"")]
+    Maintainer,
+    /// `COPY << EOF /x`: the heredoc is read, and `<<` and `EOF` are files of the context to docker.
+    #[error("nothing uses this heredoc: its name must follow the << at once")]
+    HeredocUnused,
+    /// `ONBUILD` keeps what no image can be built with; docker takes it.
+    #[error("this trigger will fail in every image that is built on this one")]
+    BadTrigger,
 }

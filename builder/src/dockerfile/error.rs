@@ -1,6 +1,8 @@
 //! What can be wrong with a Dockerfile.
 
+use super::duration::DurationError;
 use super::expand::ExpandError;
+use super::mount::MountError;
 use super::port::PortError;
 use super::span::Span;
 
@@ -91,6 +93,72 @@ pub enum ParseErrorKind {
         /// What was given.
         value: String,
     },
+    /// `# syntax=` with a version of Docker's front end that is not known.
+    #[error("version {version} of the Dockerfile language is not known")]
+    SyntaxVersion {
+        /// The version.
+        version: String,
+    },
+    /// `# check=` with something else than its options.
+    #[error("`{option}` is not an option of a check")]
+    BadCheck {
+        /// What was given.
+        option: String,
+    },
+    /// The file ends before a heredoc does.
+    #[error("the heredoc {name} has no end")]
+    HeredocNotEnded {
+        /// Its name.
+        name: String,
+    },
+    /// `COPY x <<EOF`
+    #[error("a heredoc cannot be the destination of {instruction}")]
+    HeredocAsDestination {
+        /// The instruction.
+        instruction: &'static str,
+    },
+    /// `ONBUILD ONBUILD`, `ONBUILD FROM`, `ONBUILD MAINTAINER`.
+    #[error("ONBUILD cannot hold {name}")]
+    NotATrigger {
+        /// The instruction that was to be a trigger.
+        name: String,
+    },
+    /// A trigger that a base image brings has more than one instruction.
+    #[error("a trigger is one instruction, and this has {count}")]
+    TriggerCount {
+        /// How many there are.
+        count: usize,
+    },
+    /// `SHELL` in another form than that of JSON.
+    #[error("SHELL takes a JSON array")]
+    ShellNeedsJson,
+    /// `HEALTHCHECK` without `CMD` or `NONE`.
+    #[error("`{word}` is neither CMD nor NONE")]
+    BadHealthcheck {
+        /// What stands in its place.
+        word: String,
+    },
+    /// `HEALTHCHECK NONE` with something behind it.
+    #[error("HEALTHCHECK NONE takes nothing else")]
+    HealthcheckNone,
+    /// A flag whose value is no duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    /// `--retries` with something else than a number.
+    #[error("`{value}` is not a number from 0 to 2147483647")]
+    BadRetries {
+        /// What was given.
+        value: String,
+    },
+    /// `VOLUME [""]`
+    #[error("VOLUME with an empty path")]
+    EmptyVolume,
+    /// `STOPSIGNAL` with no signal.
+    #[error("`{name}` is not a signal")]
+    BadSignal {
+        /// What was given.
+        name: String,
+    },
     /// Not an instruction of the language.
     #[error("unknown instruction `{name}`")]
     UnknownInstruction {
@@ -178,6 +246,23 @@ pub enum ParseErrorKind {
     /// A word that cannot be expanded.
     #[error(transparent)]
     Expand(#[from] ExpandError),
+    /// What docker can grant a command, and mkimg does not.
+    #[error("{what} is not granted")]
+    NotGranted {
+        /// The flag, with its value.
+        what: String,
+    },
+    /// A flag whose value is none of those it has.
+    #[error("there is no `--{flag}={value}`")]
+    NotAChoice {
+        /// The flag, without dashes.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A `--mount` of `RUN`.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// A port of `EXPOSE`.
     #[error(transparent)]
     Port(#[from] PortError),

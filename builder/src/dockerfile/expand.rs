@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::{Add, Command, Copy, CopySource, Instruction, Pair, Run, Word};
+use super::ast::{Add, Command, Copy, CopySource, Heredoc, Instruction, Pair, Run, Word};
 use super::error::{ParseError, ParseErrorKind};
 use super::shell_word::{Fault, Keep, ShellWord};
+use super::span::Span;
 
 /// What a name stands for; `None` where it is not set.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -91,8 +92,13 @@ impl Instruction {
         let mut asked = Asked::default();
         let mut expand = |word: &Word| word.expand(escape, lookup, &mut asked);
         let command = match &self.command {
-            Command::Cmd(_) | Command::Entrypoint(_) => self.command.clone(),
-            Command::Run(run) => Command::Run(expand_run(run, expand)?),
+            Command::Cmd(_)
+            | Command::Entrypoint(_)
+            | Command::Healthcheck(_)
+            | Command::Maintainer(_)
+            | Command::Onbuild(_)
+            | Command::Shell(_) => self.command.clone(),
+            Command::Run(run) => Command::Run(expand_run(run, escape, lookup, &mut asked)?),
             Command::Arg(declarations) => {
                 let mut declarations = declarations.clone();
                 for default in declarations
@@ -104,18 +110,28 @@ impl Instruction {
                 Command::Arg(declarations)
             }
             Command::Copy(copy) => {
-                let copy = expand_copy(copy, expand)?;
+                let mut copy = expand_copy(copy, expand)?;
+                expand_heredocs(&mut copy, lookup, &mut asked)?;
                 refuse_addresses(&copy)?;
                 Command::Copy(copy)
             }
-            Command::Add(add) => Command::Add(Add {
-                copy: expand_copy(&add.copy, &mut expand)?,
-                checksum: expand_optional(&add.checksum, &mut expand)?,
-                ..add.clone()
-            }),
+            Command::Add(add) => {
+                let mut copy = expand_copy(&add.copy, &mut expand)?;
+                let checksum = expand_optional(&add.checksum, &mut expand)?;
+                expand_heredocs(&mut copy, lookup, &mut asked)?;
+                Command::Add(Add {
+                    copy,
+                    checksum,
+                    ..add.clone()
+                })
+            }
             Command::Env(pairs) => Command::Env(expand_pairs(pairs, expand)?),
             Command::Label(pairs) => Command::Label(expand_pairs(pairs, expand)?),
+            Command::StopSignal(word) => Command::StopSignal(expand(word)?),
             Command::User(word) => Command::User(expand(word)?),
+            Command::Volume(words) => {
+                Command::Volume(words.iter().map(expand).collect::<Result<_, _>>()?)
+            }
             Command::Workdir(word) => Command::Workdir(expand(word)?),
             Command::Expose(words) => {
                 let mut ports = Vec::new();
@@ -150,11 +166,17 @@ fn expand_pairs(
 /// The command itself is for its shell to expand.
 fn expand_run(
     run: &Run,
-    mut expand: impl FnMut(&Word) -> Result<Word, ParseError>,
+    escape: char,
+    lookup: Lookup<'_>,
+    asked: &mut Asked,
 ) -> Result<Run, ParseError> {
+    let mounts = run.mounts.iter().map(|mount| {
+        let mount = mount.expand(escape, lookup, asked)?;
+        mount.read()?;
+        Ok(mount)
+    });
     Ok(Run {
-        network: expand_optional(&run.network, &mut expand)?,
-        security: expand_optional(&run.security, &mut expand)?,
+        mounts: mounts.collect::<Result<_, _>>()?,
         ..run.clone()
     })
 }
@@ -179,6 +201,47 @@ fn expand_copy(
         destination: expand(&copy.destination)?,
         ..copy.clone()
     })
+}
+
+/// Makes of each heredoc what its file is to hold.
+fn expand_heredocs(
+    copy: &mut Copy,
+    lookup: Lookup<'_>,
+    asked: &mut Asked,
+) -> Result<(), ParseError> {
+    for source in &mut copy.sources {
+        if let CopySource::Heredoc(heredoc) = source {
+            heredoc.text = heredoc.expanded(lookup, asked)?;
+            (heredoc.strip_tabs, heredoc.expand) = (false, false);
+        }
+    }
+    Ok(())
+}
+
+impl Heredoc {
+    /// The content, its variables expanded where they are to be.
+    fn expanded(&self, lookup: Lookup<'_>, asked: &mut Asked) -> Result<String, ParseError> {
+        let content = self.content();
+        if !self.expand || !content.contains(['$', '\\']) {
+            return Ok(content);
+        }
+        let expanded = ShellWord::text(&content, lookup, asked).one();
+        expanded.map_err(|fault| {
+            let before = &content[..fault.range.start];
+            let line = self.lines.line + before.matches('\n').count();
+            // where tabs were taken away, the line is known and the bytes are not
+            let exact = content.len() == self.text.len() && self.lines.len() > content.len();
+            let span = match exact {
+                true => Span {
+                    start: self.lines.start + fault.range.start,
+                    end: self.lines.start + fault.range.end,
+                    line,
+                },
+                false => self.span,
+            };
+            fault.at(span)
+        })
+    }
 }
 
 /// What expands to nothing says nothing.
@@ -245,8 +308,14 @@ impl Word {
     }
 
     fn error(&self, fault: Fault) -> ParseError {
-        let span = self.part(fault.range);
-        let hint = match &fault.error {
+        let span = self.part(fault.range.clone());
+        fault.at(span)
+    }
+}
+
+impl Fault {
+    fn at(self, span: Span) -> ParseError {
+        let hint = match &self.error {
             ExpandError::NotClosed { what: "\'" | "\"" } => {
                 Some("close it, or put the escape character before it")
             }
@@ -255,7 +324,7 @@ impl Word {
             }
             _ => None,
         };
-        let error = ParseError::new(fault.error.into(), span);
+        let error = ParseError::new(self.error.into(), span);
         match hint {
             Some(hint) => error.hint(hint),
             None => error,

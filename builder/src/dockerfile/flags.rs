@@ -58,20 +58,36 @@ enum Form {
 /// The flags that docker has for an instruction, and how each is given.
 fn known(instruction: &str) -> &'static [(&'static str, Form)] {
     match instruction {
+        "ADD" => &[
+            ("chown", Form::Value),
+            ("chmod", Form::Value),
+            ("link", Form::Bool),
+            ("keep-git-dir", Form::Bool),
+            ("checksum", Form::Value),
+            ("unpack", Form::Bool),
+            ("exclude", Form::Values),
+        ],
         "COPY" => &[
             ("from", Form::Value),
             ("chown", Form::Value),
             ("chmod", Form::Value),
-            ("link", Form::Refused),
-            ("parents", Form::Refused),
-            ("exclude", Form::Refused),
+            ("link", Form::Bool),
+            ("parents", Form::Bool),
+            ("exclude", Form::Values),
         ],
-        "FROM" => &[("platform", Form::Refused)],
+        "FROM" => &[("platform", Form::Value)],
+        "HEALTHCHECK" => &[
+            ("interval", Form::Value),
+            ("timeout", Form::Value),
+            ("start-period", Form::Value),
+            ("start-interval", Form::Value),
+            ("retries", Form::Value),
+        ],
         "RUN" => &[
-            ("mount", Form::Refused),
-            ("network", Form::Refused),
-            ("security", Form::Refused),
-            ("device", Form::Refused),
+            ("mount", Form::Values),
+            ("network", Form::Value),
+            ("security", Form::Value),
+            ("device", Form::Values),
         ],
         _ => &[],
     }
@@ -117,7 +133,9 @@ pub(super) fn check(
             None if *form == Form::Bool => Some("true"),
             value => value,
         };
-        let Some(value) = value else {
+        // docker takes an empty one for none, but of a flag that is true or false
+        let given = value.filter(|value| *form != Form::Bool || !value.is_empty());
+        let Some(value) = given else {
             let value = rest.split_whitespace().next().unwrap_or("VALUE");
             return Err(error(ParseErrorKind::FlagWithoutValue { flag })
                 .hint(format!("write `--{name}={value}`")));

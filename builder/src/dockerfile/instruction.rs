@@ -1,19 +1,19 @@
 //! One instruction out of its line.
 
-use std::ops::Range;
-
 use super::ast::{
-    ArgDeclaration, Command, CommandLine, Copy, CopySource, Instruction, Pair, Run, Warning,
-    WarningKind, Word,
+    Add, Command, CommandLine, Copy, CopySource, Healthcheck, Heredoc, Instruction, Run, Trigger,
+    Warning, WarningKind, Word,
 };
+use super::duration;
 use super::error::{ParseError, ParseErrorKind};
-use super::flags::{self, Flags};
-use super::lexer::Line;
-use super::span::{Source, Span};
-use super::words::{self, BLANKS, Json, Piece};
+use super::flags::Flags;
+use super::heredoc;
+use super::run::{check_rights, mounts, network};
+use super::statement::Statement;
 
-/// The instructions that are built.
-pub(super) const SUPPORTED: [&str; 11] = [
+/// The instructions of the language.
+pub(super) const NAMES: [&str; 18] = [
+    "ADD",
     "ARG",
     "CMD",
     "COPY",
@@ -21,91 +21,26 @@ pub(super) const SUPPORTED: [&str; 11] = [
     "ENV",
     "EXPOSE",
     "FROM",
+    "HEALTHCHECK",
     "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
     "RUN",
+    "SHELL",
+    "STOPSIGNAL",
     "USER",
+    "VOLUME",
     "WORKDIR",
 ];
 
-/// Those that docker has besides, and what to do without them.
-pub(super) const REFUSED: [(&str, Option<&str>); 7] = [
-    (
-        "ADD",
-        Some("COPY takes files from the context; fetch and unpack others in a RUN"),
-    ),
-    ("HEALTHCHECK", None),
-    (
-        "MAINTAINER",
-        Some("docker deprecates it: use LABEL org.opencontainers.image.authors=\"...\""),
-    ),
-    ("ONBUILD", None),
-    (
-        "SHELL",
-        Some("name the shell in the RUN itself: RUN [\"/bin/bash\", \"-c\", \"...\"]"),
-    ),
-    ("STOPSIGNAL", None),
-    (
-        "VOLUME",
-        Some("leave it out: what is to outlive a container is mounted when it is run"),
-    ),
-];
-
-/// An instruction's line, cut into keyword, flags and the rest.
-pub(super) struct Statement<'a> {
-    source: &'a Source,
-    line: &'a Line,
-    escape: char,
-    keyword: Range<usize>,
-    flags: Vec<Piece>,
-    rest: Range<usize>,
+/// Whether a keyword is that of an instruction, in any case.
+pub(super) fn known(keyword: &str) -> Option<&'static str> {
+    let is = |name: &&str| keyword.eq_ignore_ascii_case(name);
+    NAMES.into_iter().find(is)
 }
 
-impl<'a> Statement<'a> {
-    /// Cuts a line.
-    pub(super) fn new(source: &'a Source, line: &'a Line, escape: char) -> Self {
-        let text = &line.text;
-        let whole = words::trimmed(text, 0..text.len());
-        let length = text[whole.clone()].find(BLANKS);
-        let keyword = whole.start..length.map_or(whole.end, |length| whole.start + length);
-        let (flags, rest) = words::flags(text, keyword.end..whole.end, escape);
-        Statement {
-            source,
-            line,
-            escape,
-            keyword,
-            flags,
-            rest: words::trimmed(text, rest..whole.end),
-        }
-    }
-
-    /// The keyword as it is written.
-    pub(super) fn keyword(&self) -> &'a str {
-        &self.line.text[self.keyword.clone()]
-    }
-
-    /// The place of the keyword.
-    pub(super) fn keyword_span(&self) -> Span {
-        self.span(self.keyword.clone())
-    }
-
-    /// The place of the whole instruction.
-    pub(super) fn whole_span(&self) -> Span {
-        let text = &self.line.text;
-        self.span(words::trimmed(text, 0..text.len()))
-    }
-
-    /// The words after the flags, cut at blanks.
-    pub(super) fn blank_separated(&self) -> Vec<Word> {
-        let pieces = words::blank_separated(&self.line.text, self.rest.clone());
-        pieces.into_iter().map(|piece| self.word(piece)).collect()
-    }
-
-    /// The flags, checked against those of the instruction.
-    pub(super) fn flags(&self, name: &'static str) -> Result<Flags, ParseError> {
-        flags::check(name, &self.flags, |piece| self.word(piece), self.rest())
-    }
-
-    /// What the instruction says. `name` is one of [`SUPPORTED`], but not `FROM`.
+impl Statement<'_> {
+    /// What the instruction says. `name` is one of [`NAMES`], but not `FROM`.
     pub(super) fn instruction(
         &self,
         name: &'static str,
@@ -113,27 +48,36 @@ impl<'a> Statement<'a> {
     ) -> Result<Instruction, ParseError> {
         let mut flags = self.flags(name)?;
         let command = match name {
+            "ADD" => Command::Add(self.add(&mut flags, warnings)?),
             "ARG" => Command::Arg(self.declarations()?),
             "CMD" => Command::Cmd(self.command_line(warnings)?),
-            "COPY" => Command::Copy(self.copy(&mut flags)?),
+            "COPY" => Command::Copy(self.copy(name, &mut flags, warnings)?),
             "ENTRYPOINT" => Command::Entrypoint(self.command_line(warnings)?),
             "ENV" => Command::Env(self.pairs(name)?),
             "EXPOSE" => Command::Expose(self.at_least_one(name, "a port")?),
+            "HEALTHCHECK" => Command::Healthcheck(self.healthcheck(&mut flags, warnings)?),
             "LABEL" => Command::Label(self.pairs(name)?),
+            "MAINTAINER" => {
+                warnings.push(Warning {
+                    kind: WarningKind::Maintainer,
+                    span: self.keyword_span(),
+                });
+                Command::Maintainer(self.rest_as_word(name, "a name")?)
+            }
+            "ONBUILD" => Command::Onbuild(self.trigger(warnings)?),
             "RUN" => {
-                let command = self.command_line(warnings)?;
-                if let CommandLine::Shell(_) = command {
-                    self.refuse_heredocs("RUN")?;
-                }
+                check_rights(&mut flags)?;
                 Command::Run(Run {
-                    command,
-                    heredocs: Vec::new(),
-                    mounts: flags.take_all("mount"),
-                    network: flags.take("network"),
-                    security: flags.take("security"),
+                    command: self.command_line(warnings)?,
+                    heredocs: self.heredocs().to_vec(),
+                    mounts: mounts(&mut flags)?,
+                    network: network(&mut flags)?,
                 })
             }
+            "SHELL" => Command::Shell(self.shell()?),
+            "STOPSIGNAL" => Command::StopSignal(self.rest_as_word(name, "a signal")?),
             "USER" => Command::User(self.rest_as_word(name, "a user")?),
+            "VOLUME" => Command::Volume(self.volumes()?),
             _ => Command::Workdir(self.rest_as_word(name, "a directory")?),
         };
         Ok(Instruction {
@@ -143,184 +87,34 @@ impl<'a> Statement<'a> {
         })
     }
 
-    fn rest(&self) -> &'a str {
-        &self.line.text[self.rest.clone()]
-    }
-
-    fn span(&self, range: Range<usize>) -> Span {
-        self.line.span(self.source, range)
-    }
-
-    fn word(&self, piece: Piece) -> Word {
-        Word {
-            text: piece.text,
-            span: self.span(piece.range),
-        }
-    }
-
-    /// The text of a range, as a word.
-    fn written(&self, range: Range<usize>) -> Word {
-        Word {
-            text: self.line.text[range.clone()].to_owned(),
-            span: self.span(range),
-        }
-    }
-
-    fn missing(&self, instruction: &'static str, needs: &'static str) -> ParseError {
-        let kind = ParseErrorKind::MissingArgument { instruction, needs };
-        ParseError::new(kind, self.whole_span())
-    }
-
-    fn rest_as_word(&self, name: &'static str, needs: &'static str) -> Result<Word, ParseError> {
-        if self.rest.is_empty() {
-            return Err(self.missing(name, needs));
-        }
-        Ok(self.written(self.rest.clone()))
-    }
-
-    fn at_least_one(
+    fn copy(
         &self,
         name: &'static str,
-        needs: &'static str,
-    ) -> Result<Vec<Word>, ParseError> {
-        let words = self.blank_separated();
-        if words.is_empty() {
-            return Err(self.missing(name, needs));
-        }
-        Ok(words)
-    }
-
-    /// `name=value ...`, or the old form `name value` that takes the rest of the line.
-    fn pairs(&self, instruction: &'static str) -> Result<Vec<Pair>, ParseError> {
-        let pieces = words::quoted(&self.line.text, self.rest.clone(), self.escape);
-        let Some(first) = pieces.first() else {
-            return Err(self.missing(instruction, "a name and a value"));
+        flags: &mut Flags,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Copy, ParseError> {
+        let mut words = match self.json()? {
+            Some(words) => words,
+            None => self.blank_separated(),
         };
-        if !first.text.contains('=') {
-            let Some(blank) = self.rest().find(BLANKS) else {
-                return Err(self
-                    .missing(instruction, "a name and a value")
-                    .hint(format!("write {instruction} name=value")));
-            };
-            let blank = self.rest.start + blank;
-            let value = words::trimmed(&self.line.text, blank..self.rest.end);
-            return Ok(vec![Pair {
-                name: self.written(self.rest.start..blank),
-                value: self.written(value),
-            }]);
-        }
-        pieces
-            .into_iter()
-            .map(|piece| {
-                let span = self.span(piece.range.clone());
-                let Some((name, Some(value))) = self.split_at_equals(&piece) else {
-                    let kind = ParseErrorKind::MissingEquals { word: piece.text };
-                    return Err(ParseError::new(kind, span)
-                        .hint("a value with spaces needs quotes: name=\"a b\""));
-                };
-                if name.text.is_empty() {
-                    let kind = ParseErrorKind::EmptyName { instruction };
-                    return Err(ParseError::new(kind, span));
-                }
-                Ok(Pair { name, value })
-            })
-            .collect()
-    }
-
-    fn declarations(&self) -> Result<Vec<ArgDeclaration>, ParseError> {
-        let pieces = words::quoted(&self.line.text, self.rest.clone(), self.escape);
-        if pieces.is_empty() {
-            return Err(self.missing("ARG", "a name"));
-        }
-        pieces
-            .into_iter()
-            .map(|piece| match self.split_at_equals(&piece) {
-                Some((name, default)) if !name.text.is_empty() => {
-                    Ok(ArgDeclaration { name, default })
-                }
-                _ => {
-                    let kind = ParseErrorKind::EmptyName { instruction: "ARG" };
-                    Err(ParseError::new(kind, self.span(piece.range)))
-                }
-            })
-            .collect()
-    }
-
-    /// `name` or `name=value`. The word's bytes are those of its place, but for an escape character that
-    /// ended the line.
-    fn split_at_equals(&self, piece: &Piece) -> Option<(Word, Option<Word>)> {
-        let Some((name, value)) = piece.text.split_once('=') else {
-            let name = self.word(piece.clone());
-            return Some((name, None));
-        };
-        let start = piece.range.start;
-        let name = Piece {
-            text: name.to_owned(),
-            range: start..start + name.len(),
-        };
-        let value = Piece {
-            text: value.to_owned(),
-            range: name.range.end + 1..name.range.end + 1 + value.len(),
-        };
-        Some((self.word(name), Some(self.word(value))))
-    }
-
-    fn command_line(&self, warnings: &mut Vec<Warning>) -> Result<CommandLine, ParseError> {
-        if let Some(words) = self.json()? {
-            return Ok(CommandLine::Exec(words));
-        }
-        let word = self.written(self.rest.clone());
-        if words::is_nearly_json(&word.text) {
-            warnings.push(Warning {
-                kind: WarningKind::NotQuiteJson,
-                span: word.span,
-            });
-        }
-        Ok(CommandLine::Shell(word))
-    }
-
-    /// The words of the JSON form; nothing where it is another form.
-    fn json(&self) -> Result<Option<Vec<Word>>, ParseError> {
-        let error = |kind, range| Err(ParseError::new(kind, self.span(range)));
-        match words::json(&self.line.text, self.rest.clone()) {
-            Json::No => Ok(None),
-            Json::Strings(pieces) => {
-                let words = pieces.into_iter().map(|piece| self.word(piece)).collect();
-                Ok(Some(words))
-            }
-            Json::NotAString(range) => error(ParseErrorKind::NotAString, range),
-            Json::BadString(range) => error(ParseErrorKind::BadJsonString, range),
-        }
-    }
-
-    fn refuse_heredocs(&self, instruction: &str) -> Result<(), ParseError> {
-        let text = &self.line.text;
-        match words::heredoc(text, 0..text.len()) {
-            Some(range) => Err(heredoc_refused(instruction, self.span(range))),
-            None => Ok(()),
-        }
-    }
-
-    fn copy(&self, flags: &mut Flags) -> Result<Copy, ParseError> {
-        let json = self.json()?;
-        if json.is_none() {
-            self.refuse_heredocs("COPY")?;
-        }
-        let mut words = json.unwrap_or_else(|| self.blank_separated());
-        if let Some(word) = words.iter().find(|word| words::is_heredoc(&word.text)) {
-            return Err(heredoc_refused("COPY", word.span));
-        }
         let Some(destination) = words.pop().filter(|_| !words.is_empty()) else {
-            return Err(self.missing("COPY", "a source and a destination"));
+            return Err(self.missing(name, "a source and a destination"));
         };
+        if heredoc::opening(&destination.text).is_some() {
+            let kind = ParseErrorKind::HeredocAsDestination { instruction: name };
+            return Err(ParseError::new(kind, destination.span)
+                .hint("the last word is the path to write it to"));
+        }
         let from = flags.take("from");
         if let Some(from) = &from {
-            let plain = from.expand(self.escape, &|_| None, &mut Default::default());
+            let plain = from.expand(self.escape(), &|_| None, &mut Default::default());
             if !plain.is_ok_and(|plain| plain.text == from.text) {
                 return Err(ParseError::new(ParseErrorKind::VariableInFrom, from.span)
                     .hint("name a stage for it: FROM $image AS name, and then COPY --from=name"));
             }
         }
+        let sources = words.into_iter().map(|word| self.source(word)).collect();
+        self.warn_of_unused(&sources, warnings);
         Ok(Copy {
             from,
             chown: flags.take("chown"),
@@ -329,19 +123,199 @@ impl<'a> Statement<'a> {
             parents: flags.take_bool("parents")?.unwrap_or(false),
             exclude: flags.take_all("exclude"),
             closure: flags.take_bool("closure")?.unwrap_or(false),
-            sources: words.into_iter().map(CopySource::Path).collect(),
+            sources,
             destination,
         })
     }
+
+    /// A word of `COPY`. One that looks like a heredoc and opened none, as in the JSON form, is an empty
+    /// file to docker.
+    fn source(&self, word: Word) -> CopySource {
+        let Some(opening) = heredoc::opening(&word.text) else {
+            return CopySource::Path(word);
+        };
+        let mut read = self.heredocs().iter();
+        let read = read.rfind(|read| read.name == opening.name);
+        CopySource::Heredoc(Heredoc {
+            text: read.map(|read| read.text.clone()).unwrap_or_default(),
+            lines: read.map_or(word.span, |read| read.lines),
+            name: opening.name,
+            strip_tabs: opening.strip_tabs,
+            expand: opening.expand,
+            span: word.span,
+        })
+    }
+
+    fn warn_of_unused(&self, sources: &Vec<CopySource>, warnings: &mut Vec<Warning>) {
+        let used = |heredoc: &Heredoc| {
+            sources.iter().any(
+                |source| matches!(source, CopySource::Heredoc(used) if used.name == heredoc.name),
+            )
+        };
+        for heredoc in self.heredocs().iter().filter(|heredoc| !used(heredoc)) {
+            warnings.push(Warning {
+                kind: WarningKind::HeredocUnused,
+                span: heredoc.span,
+            });
+        }
+    }
+
+    fn add(&self, flags: &mut Flags, warnings: &mut Vec<Warning>) -> Result<Add, ParseError> {
+        Ok(Add {
+            copy: self.copy("ADD", flags, warnings)?,
+            checksum: flags.take("checksum"),
+            keep_git_dir: flags.take_bool("keep-git-dir")?.unwrap_or(false),
+            unpack: flags.take_bool("unpack")?,
+        })
+    }
+
+    fn healthcheck(
+        &self,
+        flags: &mut Flags,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Healthcheck, ParseError> {
+        if self.rest().is_empty() {
+            return Err(self.missing("HEALTHCHECK", "CMD and a command, or NONE"));
+        }
+        let (kind, command) = self.word_and_command(warnings)?;
+        let is_empty = command.is_empty();
+        let check = Healthcheck {
+            test: Some(command),
+            interval: duration_of(flags.take("interval"))?,
+            timeout: duration_of(flags.take("timeout"))?,
+            start_period: duration_of(flags.take("start-period"))?,
+            start_interval: duration_of(flags.take("start-interval"))?,
+            retries: flags.take("retries"),
+        };
+        if let Some(retries) = &check.retries
+            && retries
+                .text
+                .parse()
+                .ok()
+                .filter(|count: &i32| *count >= 0)
+                .is_none()
+        {
+            let value = retries.text.clone();
+            let kind = ParseErrorKind::BadRetries { value };
+            return Err(ParseError::new(kind, retries.span));
+        }
+        match kind.text.to_ascii_uppercase().as_str() {
+            "CMD" if is_empty => Err(self.missing("HEALTHCHECK CMD", "a command")),
+            "CMD" => Ok(check),
+            "NONE" if !is_empty => {
+                let kind = ParseErrorKind::HealthcheckNone;
+                Err(ParseError::new(kind, self.whole_span()))
+            }
+            "NONE" => Ok(Healthcheck {
+                test: None,
+                ..check
+            }),
+            _ => {
+                let word = kind.text;
+                let error = ParseErrorKind::BadHealthcheck { word };
+                Err(ParseError::new(error, kind.span)
+                    .hint("write HEALTHCHECK CMD and the command, or HEALTHCHECK NONE"))
+            }
+        }
+    }
+
+    /// The argument of `ONBUILD`. Docker keeps whatever it can cut into words, and so does this; what will
+    /// fail later is warned of.
+    fn trigger(&self, warnings: &mut Vec<Warning>) -> Result<Trigger, ParseError> {
+        if self.rest().is_empty() {
+            return Err(self.missing("ONBUILD", "an instruction"));
+        }
+        let inner = self.inner();
+        let keyword = Word {
+            text: inner.keyword().to_owned(),
+            span: inner.keyword_span(),
+        };
+        let name = keyword.text.to_uppercase();
+        if ["FROM", "MAINTAINER", "ONBUILD"].contains(&name.as_str()) {
+            let kind = ParseErrorKind::NotATrigger { name };
+            return Err(ParseError::new(kind, keyword.span));
+        }
+        let checked = match known(&name) {
+            Some(name) => inner.instruction(name, warnings).map(|_| ()),
+            None => Err(inner.missing("ONBUILD", "an instruction")),
+        };
+        if let Err(error) = checked {
+            if inner.is_cut_wrongly(&error.kind) {
+                return Err(error);
+            }
+            warnings.push(Warning {
+                kind: WarningKind::BadTrigger,
+                span: error.span,
+            });
+        }
+        let mut text = inner.to_the_end().to_owned();
+        for heredoc in self.heredocs() {
+            text.push('\n');
+            text.push_str(&heredoc.text);
+            text.push_str(&heredoc.name);
+        }
+        Ok(Trigger { text, keyword })
+    }
+
+    /// Whether this is a mistake that docker sees when it cuts an instruction into words, and not when it
+    /// follows it.
+    fn is_cut_wrongly(&self, kind: &ParseErrorKind) -> bool {
+        match kind {
+            ParseErrorKind::NotAString
+            | ParseErrorKind::BadJsonString
+            | ParseErrorKind::MissingEquals { .. } => true,
+            ParseErrorKind::MissingArgument { instruction, .. } => {
+                ["ENV", "LABEL"].contains(instruction) && !self.rest().is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    fn shell(&self) -> Result<Vec<Word>, ParseError> {
+        match self.json()? {
+            Some(words) if !words.is_empty() => Ok(words),
+            None if !self.rest().is_empty() => {
+                let kind = ParseErrorKind::ShellNeedsJson;
+                Err(ParseError::new(kind, self.whole_span())
+                    .hint("write SHELL [\"/bin/bash\", \"-c\"]"))
+            }
+            _ => Err(self.missing("SHELL", "a program")),
+        }
+    }
+
+    fn volumes(&self) -> Result<Vec<Word>, ParseError> {
+        let mut words = match self.json()? {
+            Some(words) if !words.is_empty() => words,
+            Some(_) => return Err(self.missing("VOLUME", "a path")),
+            None => self.at_least_one("VOLUME", "a path")?,
+        };
+        for word in &mut words {
+            let trimmed = word.text.trim();
+            if trimmed.is_empty() {
+                return Err(ParseError::new(ParseErrorKind::EmptyVolume, word.span));
+            }
+            if trimmed.len() < word.text.len() {
+                word.text = trimmed.to_owned();
+            }
+        }
+        Ok(words)
+    }
 }
 
-fn heredoc_refused(instruction: &str, span: Span) -> ParseError {
-    let kind = ParseErrorKind::NotSupported {
-        what: format!("a heredoc in {instruction}"),
-    };
-    let hint = match instruction {
-        "RUN" => "put the text into a file of the context, or quote the << if no heredoc is meant",
-        _ => "put the text into a file of the context",
-    };
-    ParseError::new(kind, span).hint(hint)
+/// A flag's value, checked to be a duration.
+fn duration_of(value: Option<Word>) -> Result<Option<Word>, ParseError> {
+    if let Some(word) = &value {
+        let nanoseconds = duration::interval(&word.text);
+        nanoseconds.map_err(|error| ParseError::new(error.into(), word.span))?;
+    }
+    Ok(value)
+}
+
+impl CommandLine {
+    fn is_empty(&self) -> bool {
+        match self {
+            CommandLine::Shell(word) => word.text.is_empty(),
+            CommandLine::Exec(words) => words.is_empty(),
+        }
+    }
 }

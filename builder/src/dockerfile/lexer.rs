@@ -1,7 +1,9 @@
-//! From the text to logical lines: directives, comments and continuations.
+//! From the text to logical lines: comments, continuations and heredocs.
 
-use super::ast::{Warning, WarningKind};
+use super::ast::{Checks, Heredoc, Warning, WarningKind};
+use super::directive;
 use super::error::{ParseError, ParseErrorKind};
+use super::heredoc::Opening;
 use super::span::{Source, Span};
 use super::{MAX_FILE_BYTES, MAX_LINE_BYTES};
 
@@ -38,88 +40,144 @@ impl Line {
     }
 }
 
-/// The text cut into logical lines.
-#[derive(Debug)]
-pub(super) struct Lexed {
+/// A line of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhysicalLine<'a> {
+    /// Where `body` begins.
+    pub start: usize,
+    /// The line without line end and byte order mark.
+    pub body: &'a str,
+    /// Its line end.
+    pub ending: &'a str,
+}
+
+impl PhysicalLine<'_> {
+    /// One past its last byte, without the line end.
+    fn end(&self) -> usize {
+        self.start + self.body.len()
+    }
+}
+
+/// Hands out the logical lines, and the heredocs between them.
+pub(super) struct Lexer<'a> {
+    source: &'a Source,
+    lines: std::iter::Peekable<std::vec::IntoIter<PhysicalLine<'a>>>,
     /// The escape character.
     pub escape: char,
-    /// The lines that hold instructions.
-    pub lines: Vec<Line>,
+    /// `# check`
+    pub checks: Checks,
     /// What docker warns of.
     pub warnings: Vec<Warning>,
 }
 
-/// Cuts the text into logical lines.
-pub(super) fn lex(source: &Source) -> Result<Lexed, ParseError> {
-    let text = source.text();
-    if text.len() > MAX_FILE_BYTES {
-        return Err(ParseError::new(
-            ParseErrorKind::TooLarge {
+impl<'a> Lexer<'a> {
+    /// Reads the directives at the top.
+    pub(super) fn new(source: &'a Source) -> Result<Self, ParseError> {
+        let text = source.text();
+        if text.len() > MAX_FILE_BYTES {
+            let kind = ParseErrorKind::TooLarge {
                 bytes: text.len(),
                 limit: MAX_FILE_BYTES,
-            },
-            source.span(0, 0),
-        ));
-    }
-    if let Some(at) = text.find('\0') {
-        return Err(ParseError::new(
-            ParseErrorKind::NulByte,
-            source.span(at, at + 1),
-        ));
-    }
-    let mut lines = physical(source)?.into_iter().peekable();
-    let escape = directives(source, &mut lines)?;
-    let mut lexed = Lexed {
-        escape,
-        lines: Vec::new(),
-        warnings: Vec::new(),
-    };
-    while let Some((start, line)) = lines.next() {
-        let trimmed = line.trim_start();
-        if trimmed.starts_with('#') {
-            continue;
-        }
-        let start = start + (line.len() - trimmed.len());
-        let (first, mut continued) = without_continuation(trimmed, escape);
-        if first.is_empty() && !continued {
-            continue;
-        }
-        let mut joined = Line {
-            text: first.to_owned(),
-            pieces: vec![(0, start)],
-            empty: None,
-        };
-        while continued {
-            let Some((start, line)) = lines.next() else {
-                break;
             };
-            if line.trim_start().starts_with('#') {
+            return Err(ParseError::new(kind, source.span(0, 0)));
+        }
+        if let Some(at) = text.find('\0') {
+            let span = source.span(at, at + 1);
+            return Err(ParseError::new(ParseErrorKind::NulByte, span));
+        }
+        let mut lines = physical(source)?.into_iter().peekable();
+        let directives = directive::read(source, &mut lines)?;
+        Ok(Lexer {
+            source,
+            lines,
+            escape: directives.escape,
+            checks: directives.checks,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The next line that holds an instruction.
+    pub(super) fn line(&mut self) -> Option<Line> {
+        loop {
+            let line = self.lines.next()?;
+            let trimmed = line.body.trim_start();
+            if trimmed.starts_with('#') {
                 continue;
             }
-            if line.trim_start().is_empty() {
-                joined
-                    .empty
-                    .get_or_insert(source.span(start, start + line.len()));
+            let start = line.start + (line.body.len() - trimmed.len());
+            let (first, continued) = without_continuation(trimmed, self.escape);
+            if first.is_empty() && !continued {
                 continue;
             }
-            let (piece, more) = without_continuation(line, escape);
-            joined.pieces.push((joined.text.len(), start));
+            let joined = Line {
+                text: first.to_owned(),
+                pieces: vec![(0, start)],
+                empty: None,
+            };
+            return Some(if continued { self.join(joined) } else { joined });
+        }
+    }
+
+    /// Appends the lines that continue one.
+    fn join(&mut self, mut joined: Line) -> Line {
+        for line in self.lines.by_ref() {
+            let trimmed = line.body.trim_start();
+            if trimmed.starts_with('#') {
+                continue;
+            }
+            if trimmed.is_empty() {
+                let span = || self.source.span(line.start, line.end());
+                joined.empty.get_or_insert_with(span);
+                continue;
+            }
+            let (piece, more) = without_continuation(line.body, self.escape);
+            joined.pieces.push((joined.text.len(), line.start));
             joined.text.push_str(piece);
-            continued = more;
+            if !more {
+                break;
+            }
         }
         if let Some(span) = joined.empty {
-            lexed.warnings.push(Warning {
+            self.warnings.push(Warning {
                 kind: WarningKind::EmptyContinuation,
                 span,
             });
         }
-        lexed.lines.push(joined);
+        joined
     }
-    Ok(lexed)
+
+    /// The text of a heredoc: the lines up to that which is its name. `span` is where it is opened.
+    pub(super) fn heredoc(&mut self, opening: Opening, span: Span) -> Result<Heredoc, ParseError> {
+        let start = self.lines.peek().map_or(span.end, |line| line.start);
+        let mut text = String::new();
+        for line in self.lines.by_ref() {
+            let candidate = if opening.strip_tabs {
+                line.body.trim_start_matches('\t')
+            } else {
+                line.body
+            };
+            if candidate == opening.name {
+                return Ok(Heredoc {
+                    name: opening.name,
+                    text,
+                    strip_tabs: opening.strip_tabs,
+                    expand: opening.expand,
+                    span,
+                    lines: self.source.span(start, line.end()),
+                });
+            }
+            text.push_str(line.body);
+            text.push_str(line.ending);
+        }
+        let name = opening.name;
+        let hint = format!("it ends with a line that is {name} and nothing else");
+        let kind = ParseErrorKind::HeredocNotEnded { name };
+        Err(ParseError::new(kind, span).hint(hint))
+    }
 }
 
 /// The lines with their offsets, without line ends and byte order mark.
-fn physical(source: &Source) -> Result<Vec<(usize, &str)>, ParseError> {
+fn physical(source: &Source) -> Result<Vec<PhysicalLine<'_>>, ParseError> {
     let mut lines = Vec::new();
     let mut start = 0;
     for line in source.text().split_inclusive('\n') {
@@ -140,7 +198,11 @@ fn physical(source: &Source) -> Result<Vec<(usize, &str)>, ParseError> {
         } else {
             body
         };
-        lines.push((start + (body.len() - shown.len()), shown));
+        lines.push(PhysicalLine {
+            start: start + (body.len() - shown.len()),
+            body: shown,
+            ending: &line[body.len()..],
+        });
         start += line.len();
     }
     Ok(lines)
@@ -157,88 +219,16 @@ fn without_continuation(line: &str, escape: char) -> (&str, bool) {
     (before, true)
 }
 
-/// Reads the parser directives at the top: comments of the form `# name=value`, up to the first other line.
-fn directives<'a>(
-    source: &Source,
-    lines: &mut std::iter::Peekable<impl Iterator<Item = (usize, &'a str)>>,
-) -> Result<char, ParseError> {
-    let mut escape = '\\';
-    let mut seen: Vec<String> = Vec::new();
-    // docker looks past it for the syntax, but not for the escape character
-    let shebang = lines.next_if(|(_, line)| line.starts_with("#!")).is_some();
-    while let Some((start, line)) = lines.peek() {
-        let trimmed = line.trim_start();
-        let Some((name, value)) = directive(trimmed) else {
-            break;
-        };
-        let begin = start + (line.len() - trimmed.len());
-        let span = source.span(begin, start + line.trim_end().len());
-        let name = name.to_ascii_lowercase();
-        match name.as_str() {
-            "escape" | "syntax" | "check" if seen.contains(&name) => {
-                return Err(ParseError::new(
-                    ParseErrorKind::DirectiveTwice { name },
-                    span,
-                ));
-            }
-            "escape" if !shebang => escape = escape_character(value, span)?,
-            "syntax" => known_syntax(value, span)?,
-            // it chooses among a linter's rules, and changes nothing that is built
-            "escape" | "check" => {}
-            _ => break,
-        }
-        seen.push(name);
-        lines.next();
-    }
-    Ok(escape)
-}
-
-/// `# name = value`
-fn directive(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = line.strip_prefix('#')?.split_once('=')?;
-    let (name, value) = (name.trim(), value.trim());
-    let named = name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (named && !value.is_empty()).then_some((name, value))
-}
-
-fn escape_character(value: &str, span: Span) -> Result<char, ParseError> {
-    match value {
-        "\\" => Ok('\\'),
-        "`" => Ok('`'),
-        _ => Err(ParseError::new(
-            ParseErrorKind::BadEscape {
-                value: value.to_owned(),
-            },
-            span,
-        )),
-    }
-}
-
-/// Accepts docker's own front ends, whose language this is, in any version.
-fn known_syntax(value: &str, span: Span) -> Result<(), ParseError> {
-    let name = value.split(['@', ' ', '\t']).next().unwrap_or_default();
-    let name = name.strip_prefix("docker.io/").unwrap_or(name);
-    let name = name.split(':').next().unwrap_or_default();
-    if matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream") {
-        return Ok(());
-    }
-    Err(ParseError::new(
-        ParseErrorKind::UnknownSyntax {
-            value: value.to_owned(),
-        },
-        span,
-    )
-    .hint("only docker/dockerfile is read: remove the line if the file is an ordinary Dockerfile"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        let lexed = lex(&Source::new(text)).unwrap();
-        lexed.lines.into_iter().map(|line| line.text).collect()
+        let source = Source::new(text);
+        let mut lexer = Lexer::new(&source).unwrap();
+        std::iter::from_fn(|| lexer.line())
+            .map(|line| line.text)
+            .collect()
     }
 
     #[test]
@@ -258,7 +248,7 @@ mod tests {
     #[test]
     fn directives_end_at_the_first_other_line() {
         assert_eq!(texts("# hi\n# escape=`\nRUN a`\n"), ["RUN a`"]);
-        assert_eq!(texts("# check=x\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
+        assert_eq!(texts("# check=skip=all\n# escape=`\nRUN a`\nb"), ["RUN ab"]);
         assert_eq!(texts("# some=x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
         assert_eq!(texts("#!/bin/x\n# escape=`\nRUN a`\n"), ["RUN a`"]);
         for bad in [
@@ -267,18 +257,14 @@ mod tests {
             "# syntax=other/frontend:1\n",
             "#!/bin/x\n# syntax=other/frontend:1\n",
         ] {
-            assert!(lex(&Source::new(bad)).is_err(), "{bad}");
-        }
-        for good in ["1", "1.7-labs", "latest", "1@sha256:00"] {
-            assert!(texts(&format!("# syntax = docker/dockerfile:{good}\n")).is_empty());
+            assert!(Lexer::new(&Source::new(bad)).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn places_survive_joining() {
         let source = Source::new("  RUN a \\\n# x\n  bc\n");
-        let lexed = lex(&source).unwrap();
-        let line = &lexed.lines[0];
+        let line = Lexer::new(&source).unwrap().line().unwrap();
         let at = line.text.find("bc").unwrap();
         let span = line.span(&source, at..at + 2);
         assert_eq!((source.slice(span), span.line), ("bc", 3));

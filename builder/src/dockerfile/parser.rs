@@ -1,25 +1,23 @@
 //! From lines to stages.
 
+use super::MAX_STAGES;
 use super::ast::{Dockerfile, Instruction, Stage, Warning, Word};
 use super::error::{ParseError, ParseErrorKind};
-use super::instruction::{REFUSED, SUPPORTED, Statement};
-use super::span::Source;
-use super::{MAX_STAGES, lexer};
+use super::instruction::{self, NAMES};
+use super::lexer::Lexer;
+use super::span::{Source, Span};
+use super::statement::Statement;
 
 /// Parses a Dockerfile. The first mistake is the error; its span points into `text`.
 ///
 /// # Errors
-/// When docker would refuse the text, and when it uses what mkimg does not build.
+/// When docker would refuse the text.
 pub fn parse(text: &str) -> Result<Dockerfile, ParseError> {
     let source = Source::new(text);
-    let lexed = lexer::lex(&source)?;
-    let mut parser = Parser {
-        warnings: lexed.warnings,
-        ..Parser::default()
-    };
-    for line in &lexed.lines {
-        parser.statement(&Statement::new(&source, line, lexed.escape))?;
-    }
+    let mut parser = Parser::default();
+    let lexer = parser.all(&source)?;
+    let (escape, checks) = (lexer.escape, lexer.checks);
+    parser.warnings.extend(lexer.warnings);
     if parser.stages.is_empty() {
         let (kind, span) = match parser.global_args.first() {
             Some(first) => (ParseErrorKind::NoFrom, first.span),
@@ -31,11 +29,31 @@ pub fn parse(text: &str) -> Result<Dockerfile, ParseError> {
     parser.warnings.sort_by_key(|warning| warning.span);
     Ok(Dockerfile {
         source,
-        escape: lexed.escape,
+        escape,
+        checks,
         global_args: parser.global_args,
         stages: parser.stages,
         warnings: parser.warnings,
     })
+}
+
+/// Parses a trigger that a base image brings, as its config keeps it. Its places are all `at`, where the
+/// base is named.
+///
+/// # Errors
+/// When it is not one instruction, or one that no trigger can be.
+pub fn parse_trigger(text: &str, at: Span) -> Result<Instruction, ParseError> {
+    let source = Source::at(text, at);
+    let mut parser = Parser {
+        trigger: true,
+        ..Parser::default()
+    };
+    parser.all(&source)?;
+    let count = parser.global_args.len();
+    match parser.global_args.pop() {
+        Some(instruction) if count == 1 => Ok(instruction),
+        _ => Err(ParseError::new(ParseErrorKind::TriggerCount { count }, at)),
+    }
 }
 
 #[derive(Default)]
@@ -43,11 +61,35 @@ struct Parser {
     global_args: Vec<Instruction>,
     stages: Vec<Stage>,
     warnings: Vec<Warning>,
+    /// Whether the text is a trigger: then its instructions are found in `global_args`.
+    trigger: bool,
 }
 
 impl Parser {
+    fn all<'a>(&mut self, source: &'a Source) -> Result<Lexer<'a>, ParseError> {
+        let mut lexer = Lexer::new(source)?;
+        while let Some(line) = lexer.line() {
+            let statement = Statement::new(source, &line, lexer.escape);
+            let openings = statement.openings().into_iter();
+            let heredocs = openings.map(|(opening, span)| lexer.heredoc(opening, span));
+            let heredocs = heredocs.collect::<Result<Vec<_>, _>>()?;
+            self.statement(&statement.with_heredocs(heredocs))?;
+        }
+        Ok(lexer)
+    }
+
     fn statement(&mut self, statement: &Statement<'_>) -> Result<(), ParseError> {
-        let name = supported(statement)?;
+        let name = known(statement)?;
+        if self.trigger {
+            if ["FROM", "MAINTAINER", "ONBUILD"].contains(&name) {
+                let name = name.to_owned();
+                let kind = ParseErrorKind::NotATrigger { name };
+                return Err(ParseError::new(kind, statement.whole_span()));
+            }
+            let instruction = statement.instruction(name, &mut self.warnings)?;
+            self.global_args.push(instruction);
+            return Ok(());
+        }
         if name == "FROM" {
             if self.stages.len() == MAX_STAGES {
                 let kind = ParseErrorKind::TooManyStages { limit: MAX_STAGES };
@@ -70,24 +112,14 @@ impl Parser {
     }
 }
 
-/// The instruction's name, if it is one that is built.
-fn supported(statement: &Statement<'_>) -> Result<&'static str, ParseError> {
+/// The instruction's name.
+fn known(statement: &Statement<'_>) -> Result<&'static str, ParseError> {
     let keyword = statement.keyword();
-    let is = |name: &str| keyword.eq_ignore_ascii_case(name);
-    if let Some(name) = SUPPORTED.into_iter().find(|name| is(name)) {
+    if let Some(name) = instruction::known(keyword) {
         return Ok(name);
     }
-    if let Some((name, hint)) = REFUSED.into_iter().find(|(name, _)| is(name)) {
-        let kind = ParseErrorKind::NotSupported { what: name.into() };
-        let error = ParseError::new(kind, statement.keyword_span());
-        return Err(match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        });
-    }
     let name = keyword.to_owned();
-    let all = SUPPORTED.into_iter().chain(REFUSED.map(|(name, _)| name));
-    let nearest = image_format::nearest::nearest(&keyword.to_ascii_uppercase(), all);
+    let nearest = image_format::nearest::nearest(&keyword.to_ascii_uppercase(), NAMES);
     let kind = ParseErrorKind::UnknownInstruction { name };
     let error = ParseError::new(kind, statement.keyword_span());
     Err(error.hint(match nearest {

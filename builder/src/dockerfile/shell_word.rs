@@ -88,6 +88,8 @@ pub(super) struct ShellWord<'a> {
     asked: &'a mut Asked,
     depth: usize,
     work: usize,
+    /// Whether quotes are read as such.
+    quotes: bool,
 }
 
 impl<'a> ShellWord<'a> {
@@ -107,6 +109,16 @@ impl<'a> ShellWord<'a> {
             asked,
             depth: 0,
             work: 0,
+            quotes: true,
+        }
+    }
+
+    /// A text whose quotes are letters as any other: that of a heredoc.
+    pub(super) fn text(text: &'a str, lookup: Lookup<'a>, asked: &'a mut Asked) -> Self {
+        // docker has this escape character here, whatever the file's
+        ShellWord {
+            quotes: false,
+            ..Self::new(text, '\\', Keep::Nothing, lookup, asked)
         }
     }
 
@@ -156,11 +168,11 @@ impl<'a> ShellWord<'a> {
                 return Ok(true);
             }
             let taken = match letter {
-                '\'' => {
+                '\'' if self.quotes => {
                     let text = self.single_quoted()?;
                     sink.whole(text)
                 }
-                '"' => {
+                '"' if self.quotes => {
                     let text = self.double_quoted(raw_escapes)?;
                     sink.whole(&text)
                 }

@@ -45,6 +45,8 @@ pub struct Position {
 pub struct Source {
     text: String,
     line_starts: Vec<usize>,
+    /// The place that stands for all of them.
+    at: Option<Span>,
 }
 
 impl Source {
@@ -55,6 +57,15 @@ impl Source {
         Source {
             text: text.to_owned(),
             line_starts,
+            at: None,
+        }
+    }
+
+    /// A text that another one brings in at `at`: every place in it is that one.
+    pub(super) fn at(text: &str, at: Span) -> Self {
+        Source {
+            at: Some(at),
+            ..Self::new(text)
         }
     }
 
@@ -102,6 +113,9 @@ impl Source {
 
     /// A span of `start..end`, its line filled in.
     pub fn span(&self, start: usize, end: usize) -> Span {
+        if let Some(at) = self.at {
+            return at;
+        }
         Span {
             start,
             end,

@@ -2,9 +2,6 @@
 
 use std::ops::Range;
 
-use super::expand::Asked;
-use super::shell_word::{Keep, ShellWord};
-
 /// What separates words that know no quotes.
 pub(super) const BLANKS: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
@@ -193,39 +190,6 @@ pub(super) fn is_nearly_json(text: &str) -> bool {
     inside.starts_with(['"', '\'']) || inside.contains("\",") || inside.contains("',")
 }
 
-/// The first word that begins a heredoc (`<<EOF`, `3<<-"EOF"`, `<< EOF`), and where it is.
-///
-/// As in docker's reading, a text with a quote that is not closed has none.
-pub(super) fn heredoc(text: &str, range: Range<usize>) -> Option<Range<usize>> {
-    let text = &text[range.clone()];
-    if !text.contains("<<") {
-        return None;
-    }
-    let word = shell_words(text, Keep::All)?
-        .into_iter()
-        .find(|word| is_heredoc(word))?;
-    let start = text.find(&word)?;
-    Some(range.start + start..range.start + start + word.len())
-}
-
-/// Whether one word is the beginning of a heredoc.
-pub(super) fn is_heredoc(word: &str) -> bool {
-    let digits = |letter: char| letter.is_ascii_digit();
-    let Some(name) = word.trim_start_matches(digits).strip_prefix("<<") else {
-        return false;
-    };
-    let name = name.strip_prefix('-').unwrap_or(name);
-    let name = name.trim_start_matches(['\t', '\r', '\u{c}', ' ']);
-    !name.contains('<') && shell_words(name, Keep::Unset).is_some_and(|words| words.len() == 1)
-}
-
-fn shell_words(text: &str, keep: Keep) -> Option<Vec<String>> {
-    let mut asked = Asked::default();
-    ShellWord::new(text, '\\', keep, &|_| None, &mut asked)
-        .several()
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,30 +235,5 @@ mod tests {
         assert!(matches!(json("[a]", 0..3), Json::No));
         let deep = "[".repeat(60000);
         assert!(matches!(json(&deep, 0..deep.len()), Json::No));
-    }
-
-    #[test]
-    fn heredocs() {
-        let found = |text: &str| heredoc(text, 0..text.len()).is_some();
-        for yes in [
-            "cat <<EOF",
-            "3<<-'E F' x",
-            "<<\"EOF\"",
-            "<< EOF",
-            "$((1 << 2))",
-        ] {
-            assert!(found(yes), "{yes}");
-        }
-        for no in [
-            "cat <<<EOF",
-            "a<<EOF",
-            "'<<EOF'",
-            "<<",
-            "<<'EOF",
-            "<<EOF don't",
-            "$((1<<2))",
-        ] {
-            assert!(!found(no), "{no}");
-        }
     }
 }

@@ -80,12 +80,11 @@ fn warn_of_platform(name: &str, span: Span, image: &Image, progress: &dyn Progre
 
 /// What is not followed is refused, not left out.
 fn refuse_triggers(name: &str, span: Span, image: &Image) -> Result<(), BuildError> {
-    let triggers = image.config.config.extra.get("OnBuild");
-    match triggers.and_then(|triggers| triggers.as_array()) {
-        Some(triggers) if !triggers.is_empty() => Err(BuildError::OnBuild {
-            name: name.to_owned(),
-            span,
-        }),
-        _ => Ok(()),
+    if image.config.config.on_build.is_empty() {
+        return Ok(());
     }
+    Err(BuildError::OnBuild {
+        name: name.to_owned(),
+        span,
+    })
 }

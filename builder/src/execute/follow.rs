@@ -11,6 +11,7 @@ use crate::cache::explain::Book;
 use crate::cancel::Cancel;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
+use crate::leak::Search;
 use crate::plan::{BuildPlan, Source};
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::BuildRequest;
@@ -38,6 +39,8 @@ pub(super) struct Build<'a> {
     /// Ends this build alone.
     pub(super) cancel: Cancel,
     pub(super) book: Book,
+    /// What no layer may hold.
+    pub(super) secrets: Search<'a>,
 }
 
 /// The place of `FROM` among the instructions of its stage, which are counted from 0.
@@ -58,6 +61,7 @@ impl Build<'_> {
                         id: planned.first_step,
                         built,
                         position: (planned.number, BASE),
+                        place: (place, BASE),
                         span: self.plan.stage(place).span,
                     };
                     return self.on_context(step, name);
@@ -76,9 +80,10 @@ impl Build<'_> {
                 id: planned.first_step + 1 + at,
                 built,
                 position: (planned.number, at),
+                place: (place, at),
                 span: instruction.span,
             };
-            let from = planned.copies.get(&at);
+            let from = planned.sources.get(&(at, 0));
             self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))
@@ -121,20 +126,18 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let escape = self.plan.dockerfile.escape;
-        let created_by = match &self.expand(state, written)?.command {
+        let command = self.expand(state, written)?.command;
+        match &command {
             Command::Run(run) => return self.run(state, step, run),
             Command::Copy(copy) => return self.copy(state, step, copy, from),
             Command::Add(add) => return self.copy(state, step, &add.copy, None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
-            Command::Arg(all) => config::arg(state, all, &self.plan.globals, escape)?,
-            Command::Env(pairs) => config::env(state, pairs),
-            Command::Label(pairs) => config::label(state, pairs),
-            Command::Expose(words) => config::expose(state, words)?,
-            Command::User(user) => config::user(state, user),
-            Command::Cmd(command) => config::cmd(state, command),
-            Command::Entrypoint(command) => config::entrypoint(state, command),
-        };
-        state.push(created_by, &self.created, None);
+            _ => {}
+        }
+        let created_by = config::apply(state, &command, &self.plan.globals, escape)?;
+        if let Some(created_by) = created_by {
+            state.push(created_by, &self.created, None);
+        }
         Ok(Outcome::Done(None))
     }
 

@@ -9,19 +9,21 @@ use image_format::snapshot::LayerSource;
 
 use super::files::Files;
 use super::follow::Build;
+use super::mounts::{Mounts, surroundings};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
 use crate::context::Context;
-use crate::dockerfile::ast::{Copy, Run};
+use crate::dockerfile::ast::{CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
+use crate::request::RunNetwork;
 use crate::stage::StageState;
 use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
-use crate::step::{CopyError, config};
+use crate::step::{CopyError, RunError, config};
 
 /// A step that makes a layer.
 #[derive(Clone, Copy)]
@@ -31,20 +33,24 @@ pub(super) struct Step<'a> {
     pub(super) built: &'a [OnceLock<StageState>],
     /// The number of its stage in the file, and its own in the stage.
     pub(super) position: (usize, usize),
+    /// The place of its stage in the plan, and its own in the stage.
+    pub(super) place: (usize, usize),
     /// Where its instruction is written.
     pub(super) span: Span,
 }
 
 /// A step's key, and what it is made of.
-struct Keyed {
-    parts: Parts,
-    key: Digest,
+pub(super) struct Keyed {
+    pub(super) parts: Parts,
+    pub(super) key: Digest,
+    /// Where the step is written.
+    pub(super) span: Span,
     /// Whether the step is done whatever the cache holds.
-    afresh: bool,
+    pub(super) afresh: bool,
 }
 
 /// What a copy copies from.
-enum Origin<'a> {
+pub(super) enum Origin<'a> {
     Context(&'a Context),
     Stack(Vec<LayerSource>),
 }
@@ -65,35 +71,63 @@ impl Build<'_> {
         step: Step<'_>,
         run: &Run,
     ) -> Result<Outcome, BuildError> {
-        let network = self.request.network;
+        let network = self.network(run.network, step.span)?;
+        let mounts = self.mounts(state, step, run)?;
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
-        let keyed = self.key(state, step, &created_by, planned.reads())?;
+        let reads = planned.reads(mounts.parts(), surroundings(self.request));
+        let keyed = self.key(state, step, &created_by, reads)?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
-                self.explain(step, &keyed, iter::empty());
-                let on = Place {
-                    store: &self.request.store,
-                    snapshotter: self.backend.snapshotter,
-                    executor: self.backend.executor,
-                    epoch: self.epoch,
-                    cancel: &self.cancel,
-                };
-                let layer = planned.run(&on, state, &keyed.key, &mut |stream, bytes| {
-                    let step = step.id;
-                    self.backend.progress.event(Event::Output {
-                        step,
-                        stream,
-                        bytes,
-                    });
-                });
+                self.explain(step, &keyed, mounts.files());
+                let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, iter::empty(), layer)?
+                self.keep(state, keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
         Ok(outcome)
+    }
+
+    fn do_run(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        planned: PlannedRun,
+        mounts: &Mounts<'_>,
+        key: &Digest,
+    ) -> Result<Option<Layer>, RunError> {
+        let on = Place {
+            store: &self.request.store,
+            snapshotter: self.backend.snapshotter,
+            executor: self.backend.executor,
+            epoch: self.epoch,
+            cancel: &self.cancel,
+            request: self.request,
+        };
+        on.executor.ready().map_err(RunError::Executor)?;
+        let mounted = self.ready(step, mounts)?;
+        planned.run(&on, state, mounted, key, &mut |stream, bytes| {
+            let step = step.id;
+            self.backend.progress.event(Event::Output {
+                step,
+                stream,
+                bytes,
+            });
+        })
+    }
+
+    /// The network of a command.
+    fn network(&self, asked: CommandNetwork, span: Span) -> Result<RunNetwork, BuildError> {
+        match (asked, self.request.network) {
+            (CommandNetwork::Default, network) => Ok(network),
+            (CommandNetwork::None, _) => Ok(RunNetwork::None),
+            (CommandNetwork::Host, RunNetwork::Host) => Ok(RunNetwork::Host),
+            (CommandNetwork::Host, RunNetwork::None) => {
+                Err(BuildError::run(span, RunError::NoNetwork))
+            }
+        }
     }
 
     pub(super) fn copy(
@@ -104,7 +138,7 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let origin = self.origin(from, step.built)?;
-        let created_by = copy_created_by(copy);
+        let created_by = copy_created_by("COPY", copy);
         let wanted = CopyStep {
             sources: copy.paths().cloned().collect(),
             destination: copy.destination.clone(),
@@ -112,6 +146,7 @@ impl Build<'_> {
             from: origin.source(),
             chown: copy.chown.clone(),
             chmod: copy.chmod.clone(),
+            keep_top: false,
             span: step.span,
         };
         let outcome = self.copy_step(state, step, &created_by, &wanted)?;
@@ -141,6 +176,7 @@ impl Build<'_> {
             from: origin.source(),
             chown: None,
             chmod: None,
+            keep_top: false,
             span: step.span,
         };
         let created_by = format!("[context {name}]");
@@ -228,7 +264,7 @@ impl Build<'_> {
         self.keep(state, keyed, iter::empty(), layer)
     }
 
-    fn do_copy(
+    pub(super) fn do_copy(
         &self,
         step: Step<'_>,
         base: &[LayerSource],
@@ -239,14 +275,14 @@ impl Build<'_> {
         copy::copy(store, base, planned, self.epoch, &mut report, &self.cancel)
     }
 
-    fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
+    pub(super) fn copied(&self, step: Step<'_>, bytes: u64, total: u64) {
         let step = step.id;
         let progress = self.backend.progress;
         progress.event(Event::Copied { step, bytes, total });
     }
 
     /// What a copy copies from: the build context where `from` says nothing else.
-    fn origin(
+    pub(super) fn origin(
         &self,
         from: Option<&Source>,
         built: &[OnceLock<StageState>],
@@ -290,15 +326,38 @@ impl Build<'_> {
         Ok(Keyed {
             parts,
             key,
-            afresh: self.request.no_cache || self.afresh.contains(&step.position.0),
+            span: step.span,
+            afresh: self.is_afresh(step),
         })
+    }
+
+    pub(super) fn is_afresh(&self, step: Step<'_>) -> bool {
+        self.request.no_cache || self.afresh.contains(&step.position.0)
     }
 
     fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
         if keyed.afresh {
             return Ok(None);
         }
-        Ok(record::find(&self.request.store, &keyed.key)?)
+        let found = record::find(&self.request.store, &keyed.key)?;
+        let searched = self.search(keyed, found.flatten());
+        if let Err(BuildError::Leak { .. }) = &searched {
+            // An earlier build did not know what is secret.
+            record::forget(&self.request.store, &keyed.key)?;
+        }
+        searched.map(|()| found)
+    }
+
+    /// Searches a layer for the values of secrets, which no layer may hold.
+    fn search(&self, keyed: &Keyed, layer: Option<Layer>) -> Result<(), BuildError> {
+        let Some(layer) = layer else {
+            return Ok(());
+        };
+        let searched = self.secrets.layer(&self.request.store, layer.diff_id);
+        searched.map_err(|source| BuildError::Leak {
+            span: Some(keyed.span),
+            source,
+        })
     }
 
     /// Says why the cache does not have a step, if it had one like it.
@@ -325,6 +384,7 @@ impl Build<'_> {
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
     ) -> Result<Outcome, BuildError> {
+        self.search(&keyed, layer)?;
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
             below: state.diff_ids().to_vec(),
@@ -342,8 +402,11 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
 }
 
 /// As the image's history has it; `--from` is not in it.
-pub(super) fn copy_created_by(copy: &Copy) -> String {
-    let mut words = vec!["COPY".to_owned()];
+pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
+    let mut words = vec![name.to_owned()];
+    if copy.parents {
+        words.push("--parents".to_owned());
+    }
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
@@ -351,6 +414,7 @@ pub(super) fn copy_created_by(copy: &Copy) -> String {
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
     words.extend(copy.paths().map(|word| word.text.clone()));
+    words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());
     words.push("# buildkit".to_owned());
     words.join(" ")

@@ -1,4 +1,5 @@
 mod corpus;
+mod secrets;
 
 use std::fs;
 use std::io::Write;

@@ -2,18 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use runner::sandbox::privileges::DOCKER_CAPABILITIES;
-use runner::sandbox::{Capability, Mount, MountSource, Network, SandboxSpec, Stdio, Stream};
+use runner::sandbox::{
+    Capability, DEFAULT_SHM_SIZE, Hidden, Limit, Mount, MountSource, Network, SandboxSpec, Stdio,
+    Stream,
+};
 use runner::{Sandbox, SandboxError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Executor, ExecutorError, Ran, RunStep};
+use super::agent::Agent;
+use super::{Executor, ExecutorError, Ran, RunStep, StepMountSource};
 use crate::cancel::Cancel;
 use crate::progress::Output;
-use crate::request::RunNetwork;
+use crate::request::{RunNetwork, Secret, Ulimit};
 
 /// How long a command may go on after it was cancelled, at most.
 const PATIENCE: Timespec = Timespec {
@@ -40,7 +45,8 @@ impl Executor for SandboxExecutor {
         if cancel.is_cancelled() {
             return Err(ExecutorError::Cancelled);
         }
-        let mut running = Sandbox::spawn(&spec(step)).map_err(|error| refused(step, error))?;
+        let (spec, _agents) = spec(step)?;
+        let mut running = Sandbox::spawn(&spec).map_err(|error| refused(step, error))?;
         let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
         let mut killed = false;
         let pumped = pump(&running, stdout, stderr, output, &mut || {
@@ -79,17 +85,33 @@ fn refused(step: &RunStep, error: SandboxError) -> ExecutorError {
     }
 }
 
-fn spec(step: &RunStep) -> SandboxSpec {
-    SandboxSpec {
+/// What the sandbox is to be, and what must last as long as it does.
+fn spec(step: &RunStep) -> Result<(SandboxSpec, Vec<Agent>), ExecutorError> {
+    let mut mounts = vec![
+        file("/etc/resolv.conf", resolv_conf(step.network), 0o644),
+        file("/etc/hosts", hosts(&step.hosts), 0o644),
+        file("/etc/hostname", format!("{HOSTNAME}\n"), 0o644),
+    ];
+    let script = step.script.iter();
+    mounts.extend(script.map(|script| file(&script.path, script.text.clone(), 0o755)));
+    let mut agents = Vec::new();
+    for mount in &step.mounts {
+        mounts.push(Mount {
+            source: source(&mount.source, &mut agents)?,
+            target: PathBuf::from(&mount.target),
+            read_only: mount.read_only,
+        });
+    }
+    let mut env = step.env.clone();
+    for (name, Secret(value)) in &step.secret_env {
+        env.push(format!("{name}={}", String::from_utf8_lossy(value)));
+    }
+    let spec = SandboxSpec {
         // What a crash of the machine loses of it, the next build makes again.
         volatile: true,
-        mounts: vec![
-            file("/etc/resolv.conf", resolv_conf(step.network)),
-            file("/etc/hosts", HOSTS.to_owned()),
-            file("/etc/hostname", format!("{HOSTNAME}\n")),
-        ],
+        mounts,
         hostname: HOSTNAME.to_owned(),
-        env: step.env.clone(),
+        env,
         cwd: PathBuf::from(&step.cwd),
         user: step.user.clone(),
         stdio: Stdio {
@@ -102,11 +124,63 @@ fn spec(step: &RunStep) -> SandboxSpec {
             RunNetwork::None => Network::None,
         },
         scoped: true,
+        shm_size: step.shm_size.unwrap_or(DEFAULT_SHM_SIZE),
+        limits: step.ulimits.iter().map(limit).collect(),
         capabilities: capabilities(step.network),
         // Package managers need set-user-ID programs.
         no_new_privs: false,
         ..SandboxSpec::new(step.root.clone(), step.args.clone())
+    };
+    Ok((spec, agents))
+}
+
+fn source(source: &StepMountSource, agents: &mut Vec<Agent>) -> Result<MountSource, ExecutorError> {
+    Ok(match source {
+        StepMountSource::Files { root, path } => MountSource::Snapshot {
+            root: root.clone(),
+            path: PathBuf::from(path),
+        },
+        StepMountSource::Tmpfs { size } => MountSource::Tmpfs {
+            size: *size,
+            mode: 0o1777,
+        },
+        StepMountSource::Secret { value, access } => MountSource::Secret {
+            contents: Hidden(value.0.clone()),
+            mode: access.mode,
+            uid: access.uid,
+            gid: access.gid,
+        },
+        StepMountSource::Agent {
+            socket,
+            dir,
+            access,
+        } => {
+            let agent = Agent::serve(socket, dir, *access);
+            let agent = agent.map_err(|source| ExecutorError::Agent {
+                socket: socket.clone(),
+                source,
+            })?;
+            let path = agent.path().to_owned();
+            agents.push(agent);
+            MountSource::Bind { path }
+        }
+    })
+}
+
+fn limit(limit: &Ulimit) -> Limit {
+    Limit {
+        name: limit.name.clone(),
+        soft: limit.soft,
+        hard: limit.hard,
     }
+}
+
+fn hosts(added: &[(String, IpAddr)]) -> String {
+    let mut hosts = HOSTS.to_owned();
+    for (name, address) in added {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    hosts
 }
 
 /// Docker's, for a command with a network of its own. On the host's, raw sockets would show all that
@@ -118,12 +192,9 @@ fn capabilities(network: RunNetwork) -> Vec<Capability> {
     usual.filter(fits).collect()
 }
 
-fn file(target: &str, contents: String) -> Mount {
+fn file(target: &str, contents: String, mode: u32) -> Mount {
     Mount {
-        source: MountSource::File {
-            contents,
-            mode: 0o644,
-        },
+        source: MountSource::File { contents, mode },
         target: PathBuf::from(target),
         read_only: true,
     }

@@ -98,7 +98,7 @@ fn from_takes_the_case_of_a_stage_seriously_and_copy_does_not() {
     let error = plan("FROM x AS Big\nFROM Big", None).unwrap_err();
     assert!(error.hint().unwrap().ends_with("FROM big"), "{error}");
     let plan = plan("FROM x AS Big\nFROM y\nCOPY --from=BIG /a /a", None).unwrap();
-    assert_eq!(plan.stages[1].copies[&0], Source::Stage(0));
+    assert_eq!(plan.stages[1].sources[&(0, 0)], Source::Stage(0));
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn copies_name_stages_by_number_images_and_scratch() {
     let text =
         "FROM x\nFROM y\nCOPY --from=0 /a /a\nCOPY --from=scratch /b /b\nCOPY --from=img:1 /c /c";
     let plan = plan(text, None).unwrap();
-    let copies = &plan.stages[1].copies;
-    assert_eq!(copies[&0], Source::Stage(0));
-    assert_eq!(copies[&1], Source::Scratch);
-    assert!(matches!(&copies[&2], Source::Image { name, .. } if name == "img:1"));
+    let copies = &plan.stages[1].sources;
+    assert_eq!(copies[&(0, 0)], Source::Stage(0));
+    assert_eq!(copies[&(1, 0)], Source::Scratch);
+    assert!(matches!(&copies[&(2, 0)], Source::Image { name, .. } if name == "img:1"));
 }
 
 #[test]
@@ -180,10 +180,10 @@ COPY --from=0 /b /b\nCOPY --from=docker.io/library/img /c /c\nCOPY --from=other 
     };
     assert_eq!(plan.stages.len(), 2);
     assert_eq!(plan.stages[0].base, context("one"));
-    assert!(plan.stages[0].copies.is_empty());
+    assert!(plan.stages[0].sources.is_empty());
     assert!(plan.stage(0).instructions.is_empty());
     assert_eq!(plan.stages[1].base, context("alpine:3"));
-    let copies: Vec<_> = plan.stages[1].copies.values().collect();
+    let copies: Vec<_> = plan.stages[1].sources.values().collect();
     assert_eq!(copies[..2], [&Source::Stage(0), &Source::Stage(0)]);
     assert_eq!(copies[2], &context("img"));
     assert!(matches!(copies[3], Source::Image { name, .. } if name == "other"));

@@ -1,16 +1,47 @@
 //! Instructions that change nothing but the image's config.
 
-use image_format::config::Empty;
-use serde_json::Value;
+use image_format::config::{self, Empty};
 
-use crate::dockerfile::ast::{ArgDeclaration, Pair};
+use crate::dockerfile::ast::{ArgDeclaration, Healthcheck, Pair};
 use crate::dockerfile::expand::Asked;
-use crate::dockerfile::{CommandLine, ParseError, Word, port};
+use crate::dockerfile::signal::is_signal;
+use crate::dockerfile::{Command, CommandLine, ParseError, ParseErrorKind, Word, duration, port};
 use crate::plan::Globals;
 use crate::stage::StageState;
 
+/// Follows an instruction, expanded, but that `ARG` expands itself; returns what the history has, where it
+/// has something. Those that make layers leave the config as it is here.
+pub(crate) fn apply(
+    state: &mut StageState,
+    command: &Command,
+    globals: &Globals,
+    escape: char,
+) -> Result<Option<String>, ParseError> {
+    Ok(Some(match command {
+        Command::Arg(all) => arg(state, all, globals, escape)?,
+        Command::Cmd(command) => cmd(state, command),
+        Command::Entrypoint(command) => entrypoint(state, command),
+        Command::Env(pairs) => env(state, pairs),
+        Command::Expose(words) => expose(state, words)?,
+        Command::Healthcheck(check) => healthcheck(state, check)?,
+        Command::Label(pairs) => label(state, pairs),
+        Command::Maintainer(name) => maintainer(state, name),
+        Command::Onbuild(trigger) => {
+            state.config.config.on_build.push(trigger.text.clone());
+            return Ok(None);
+        }
+        Command::Shell(words) => shell(state, words),
+        Command::StopSignal(signal) => stop_signal(state, signal)?,
+        Command::User(name) => user(state, name),
+        Command::Volume(words) => volume(state, words)?,
+        Command::Add(_) | Command::Copy(_) | Command::Run(_) | Command::Workdir(_) => {
+            return Ok(None);
+        }
+    }))
+}
+
 /// `ARG`: declares arguments, each default seeing those before it; returns what the history has.
-pub(crate) fn arg(
+fn arg(
     state: &mut StageState,
     declarations: &[ArgDeclaration],
     globals: &Globals,
@@ -40,7 +71,7 @@ pub(crate) fn arg(
 }
 
 /// `ENV`, expanded.
-pub(crate) fn env(state: &mut StageState, pairs: &[Pair]) -> String {
+fn env(state: &mut StageState, pairs: &[Pair]) -> String {
     for Pair { name, value } in pairs {
         state.set_env(&name.text, &value.text);
     }
@@ -48,7 +79,7 @@ pub(crate) fn env(state: &mut StageState, pairs: &[Pair]) -> String {
 }
 
 /// `LABEL`, expanded.
-pub(crate) fn label(state: &mut StageState, pairs: &[Pair]) -> String {
+fn label(state: &mut StageState, pairs: &[Pair]) -> String {
     let labels = &mut state.config.config.labels;
     labels.extend(
         pairs
@@ -66,7 +97,7 @@ fn created_by_pairs(name: &str, pairs: &[Pair]) -> String {
 }
 
 /// `EXPOSE`, expanded.
-pub(crate) fn expose(state: &mut StageState, words: &[Word]) -> Result<String, ParseError> {
+fn expose(state: &mut StageState, words: &[Word]) -> Result<String, ParseError> {
     let mut all = Vec::new();
     for word in words {
         let ports = port::exposed(&word.text);
@@ -80,7 +111,7 @@ pub(crate) fn expose(state: &mut StageState, words: &[Word]) -> Result<String, P
 }
 
 /// `USER`, expanded.
-pub(crate) fn user(state: &mut StageState, user: &Word) -> String {
+fn user(state: &mut StageState, user: &Word) -> String {
     state.config.config.user.clone_from(&user.text);
     format!("USER {}", user.text)
 }
@@ -90,9 +121,8 @@ pub(crate) fn cmd(state: &mut StageState, command: &CommandLine) -> String {
     let args = command_args(state, command);
     let created_by = format!("CMD {}", quoted(&args));
     state.config.config.cmd = Some(args).filter(|args| !args.is_empty());
-    // Docker's, and without meaning but on Windows; images are compared by it.
-    let extra = &mut state.config.config.extra;
-    extra.insert("ArgsEscaped".to_owned(), Value::Bool(true));
+    // without meaning but on Windows; images are compared by it
+    state.config.config.args_escaped = true;
     state.own_cmd = true;
     created_by
 }
@@ -106,6 +136,83 @@ pub(crate) fn entrypoint(state: &mut StageState, command: &CommandLine) -> Strin
         state.config.config.cmd = None;
     }
     created_by
+}
+
+/// `HEALTHCHECK`.
+fn healthcheck(state: &mut StageState, check: &Healthcheck) -> Result<String, ParseError> {
+    let duration = |word: &Option<Word>| match word {
+        Some(word) => {
+            duration::interval(&word.text).map_err(|error| ParseError::new(error.into(), word.span))
+        }
+        None => Ok(0),
+    };
+    // the parser has seen that it is one
+    let retries = check.retries.as_ref();
+    let retries = retries.and_then(|word| word.text.parse().ok()).unwrap_or(0);
+    let test = match &check.test {
+        None => vec!["NONE".to_owned()],
+        Some(CommandLine::Shell(text)) => vec!["CMD-SHELL".to_owned(), text.text.clone()],
+        Some(CommandLine::Exec(words)) => std::iter::once("CMD".to_owned())
+            .chain(words.iter().map(|word| word.text.clone()))
+            .collect(),
+    };
+    let config = config::Healthcheck {
+        test,
+        interval: duration(&check.interval)?,
+        timeout: duration(&check.timeout)?,
+        start_period: duration(&check.start_period)?,
+        start_interval: duration(&check.start_interval)?,
+        retries,
+        ..config::Healthcheck::default()
+    };
+    let created_by = format!(
+        "HEALTHCHECK {{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+        config.test.join(" "),
+        duration::display(config.interval),
+        duration::display(config.timeout),
+        duration::display(config.start_period),
+        duration::display(config.start_interval),
+        config.retries,
+    );
+    state.config.config.healthcheck = Some(config);
+    Ok(created_by)
+}
+
+/// `MAINTAINER`.
+fn maintainer(state: &mut StageState, name: &Word) -> String {
+    state.config.author = Some(name.text.clone());
+    format!("MAINTAINER {}", name.text)
+}
+
+/// `SHELL`.
+fn shell(state: &mut StageState, words: &[Word]) -> String {
+    let shell: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+    let created_by = format!("SHELL [{}]", shell.join(" "));
+    state.config.config.shell = Some(shell);
+    created_by
+}
+
+/// `STOPSIGNAL`, expanded.
+fn stop_signal(state: &mut StageState, signal: &Word) -> Result<String, ParseError> {
+    if !is_signal(&signal.text) {
+        let name = signal.text.clone();
+        let kind = ParseErrorKind::BadSignal { name };
+        return Err(ParseError::new(kind, signal.span)
+            .hint("write a name, as in SIGTERM, or a number that is not 0"));
+    }
+    state.config.config.stop_signal = Some(signal.text.clone());
+    Ok(format!("STOPSIGNAL {}", signal.text))
+}
+
+/// `VOLUME`, expanded. What later steps write there stays in the image.
+fn volume(state: &mut StageState, words: &[Word]) -> Result<String, ParseError> {
+    if let Some(empty) = words.iter().find(|word| word.text.is_empty()) {
+        return Err(ParseError::new(ParseErrorKind::EmptyVolume, empty.span));
+    }
+    let paths: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let volumes = &mut state.config.config.volumes;
+    volumes.extend(paths.iter().map(|path| ((*path).to_owned(), Empty {})));
+    Ok(format!("VOLUME [{}]", paths.join(" ")))
 }
 
 /// The config's half of `WORKDIR`, expanded; its directory is made before.

@@ -39,6 +39,7 @@ pub use error::CopyError;
 
 use contents::Origin;
 use maker::Maker;
+use parts::Keeps;
 use reading::Read;
 use rootfs::Rootfs;
 use source::Source;
@@ -58,6 +59,8 @@ pub(crate) struct CopyStep<'a> {
     pub(crate) chown: Option<Word>,
     /// `--chmod`
     pub(crate) chmod: Option<Word>,
+    /// Whether a directory whose contents are copied brings its own permissions too.
+    pub(crate) keep_top: bool,
     /// Where the instruction is written.
     pub(crate) span: Span,
 }
@@ -97,7 +100,7 @@ impl PlannedCopy<'_> {
         };
         context.into_iter().flat_map(|(read, words)| {
             let digest = |source, entry| read.digest(source, entry);
-            parts::file_parts(&read.sources, words.mode.is_none(), digest)
+            parts::file_parts(&read.sources, words.keeps(), digest)
         })
     }
 }
@@ -131,10 +134,18 @@ struct Words {
     destination_span: Span,
     owner: Option<(Owner, Span)>,
     mode: Option<u32>,
+    keep_top: bool,
     span: Span,
 }
 
 impl Words {
+    fn keeps(&self) -> Keeps {
+        Keeps {
+            modes: self.mode.is_none(),
+            top: self.keep_top,
+        }
+    }
+
     fn of(step: &CopyStep<'_>) -> Result<Self, CopyError> {
         let ownership = |span| move |source| CopyError::Ownership { source, span };
         let owner = step.chown.as_ref().map(|word| {
@@ -150,6 +161,7 @@ impl Words {
             destination_span: step.destination.span,
             owner: owner.transpose()?,
             mode: mode.transpose()?,
+            keep_top: step.keep_top,
             span: step.span,
         })
     }
@@ -180,7 +192,7 @@ pub(crate) fn plan_copy<'a>(
                 destination: words.destination.clone(),
                 chown,
                 chmod: words.mode,
-                files: parts::digest_of(&read.sources, words.mode.is_none(), digest),
+                files: parts::digest_of(&read.sources, words.keeps(), digest),
             };
             let work = Work::Context {
                 context,
@@ -250,6 +262,15 @@ pub(crate) fn plan_workdir(
             span,
         },
     }))
+}
+
+/// Checks that something is at a path of a root file system.
+pub(crate) fn check_source(
+    store: &Store,
+    layers: &[LayerSource],
+    source: &Word,
+) -> Result<(), CopyError> {
+    stack::check(&Rootfs::open(store, layers)?, source)
 }
 
 /// Makes the layer; `None` where nothing changes. `progress` gets the bytes of file contents so

@@ -1,5 +1,9 @@
 //! `RUN`: a command, run on the stage's root file system, whose changes are the layer.
 
+mod mount;
+mod redact;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -9,17 +13,26 @@ use image_format::snapshot::{SnapshotError, Snapshotter};
 
 use super::config::{clean, command_args};
 use super::log::Log;
-use crate::cache::key::Reads;
+pub(crate) use mount::{Mounted, RunMountError};
+use redact::Redactor;
+
+use crate::cache::key::{MountPart, Reads, Surroundings};
 use crate::cancel::Cancel;
+use crate::dockerfile::Span;
 use crate::dockerfile::ast::Run;
-use crate::executor::{Executor, ExecutorError, RunStep};
+use crate::dockerfile::{CommandLine, Word, is_heredoc};
+use crate::executor::{Executor, ExecutorError, RunStep, Script};
 use crate::plan::Globals;
 use crate::progress::Output;
-use crate::request::RunNetwork;
+use crate::request::{BuildRequest, RunNetwork};
 use crate::stage::StageState;
 
 /// The build argument, and the variable of commands, that says how new a file may be.
 pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Where a heredoc that is a program is mounted.
+const SCRIPTS: &str = "/dev/pipes";
+/// The variable that says where an agent's socket is.
+const AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 /// Arguments that need no `ARG`, and that change neither key nor history: they say where the
 /// network is, not what is got from it.
 const PROXIES: [&str; 10] = [
@@ -54,6 +67,12 @@ pub enum RunError {
     /// The layers it was to run on cannot be unpacked.
     #[error("cannot unpack the layers below")]
     Unpack(#[source] Box<SnapshotError>),
+    /// It wants the host's network, which the build was not given.
+    #[error("this RUN asks for the host's network, and the build has none")]
+    NoNetwork,
+    /// What it wants to have mounted cannot be had.
+    #[error(transparent)]
+    Mount(#[from] RunMountError),
     /// It could not be run.
     #[error(transparent)]
     Executor(ExecutorError),
@@ -63,10 +82,23 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Where in the Dockerfile, where that is narrower than the instruction.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Mount(error) => error.span(),
+            _ => None,
+        }
+    }
+
     /// What to do, where something better than the obvious is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Mount(error) => return error.hint(),
+            Self::NoNetwork => {
+                "leave `--network none` out of the command, or `--network=host` of the RUN"
+            }
             Self::Executor(ExecutorError::NoNamespace(error)) => return error.hint(),
             Self::Exit { code: 127, .. } => {
                 "127 is a shell's word for a program that is not there: install it in a step before"
@@ -96,6 +128,7 @@ pub(crate) struct PlannedRun {
     user: String,
     workdir: String,
     network: RunNetwork,
+    script: Option<Script>,
 }
 
 impl PlannedRun {
@@ -114,8 +147,10 @@ impl PlannedRun {
             let value = globals.given(name)?;
             (!env.contains_key(*name)).then(|| ((*name).to_owned(), value.to_owned()))
         });
+        let (command, script) = with_heredocs(run);
         Self {
-            args: command_args(state, &run.command),
+            args: command_args(state, &command),
+            script,
             proxies: proxies.collect(),
             env,
             user: state.config.config.user.clone(),
@@ -143,13 +178,16 @@ impl PlannedRun {
     }
 
     /// What it depends on.
-    pub(crate) fn reads(&self) -> Reads {
+    pub(crate) fn reads(&self, mounts: Vec<MountPart>, surroundings: Surroundings) -> Reads {
         Reads::Run {
             args: self.args.clone(),
             env: self.env.clone(),
             user: self.user.clone(),
             workdir: self.workdir.clone(),
             network: self.network,
+            script: self.script.as_ref().map(|script| script.text.clone()),
+            mounts,
+            surroundings,
         }
     }
 
@@ -159,17 +197,25 @@ impl PlannedRun {
         self,
         on: &Place<'_>,
         state: &StageState,
+        mounted: Mounted,
         key: &Digest,
         output: &mut dyn FnMut(Output, &[u8]),
     ) -> Result<Option<Layer>, RunError> {
         let unpack = |error| RunError::Unpack(Box::new(error));
-        on.executor.ready().map_err(RunError::Executor)?;
         on.snapshotter.ensure(&state.stack()).map_err(unpack)?;
         let prepared = on.snapshotter.prepare(state.diff_ids()).map_err(unpack)?;
         if on.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        let env = self.env.iter().chain(&self.proxies);
+        let mut env = self.env;
+        for (name, _) in &mounted.secret_env {
+            env.remove(name);
+        }
+        if let Some(socket) = &mounted.auth_sock {
+            env.entry(AUTH_SOCK.to_owned())
+                .or_insert_with(|| socket.clone());
+        }
+        let env = env.iter().chain(&self.proxies);
         let step = RunStep {
             root: prepared.mount().clone(),
             args: self.args,
@@ -177,16 +223,31 @@ impl PlannedRun {
             cwd: self.workdir,
             user: self.user,
             network: self.network,
+            script: self.script,
+            secret_env: mounted.secret_env,
+            mounts: mounted.mounts,
+            hosts: on.request.add_hosts.clone(),
+            shm_size: on.request.shm_size,
+            ulimits: on.request.ulimits.clone(),
         };
         let mut log = Log::new(prepared.dir());
+        let mut redactor = Redactor::new(on.request.secrets.values());
+        let mut tell = |stream, bytes: &[u8]| {
+            if !bytes.is_empty() {
+                log.write(bytes);
+                output(stream, bytes);
+            }
+        };
         let ran = on.executor.run(&step, on.cancel, &mut |stream, bytes| {
-            log.write(bytes);
-            output(stream, bytes);
+            redactor.take(stream, bytes, &mut tell);
         });
+        redactor.finish(&mut tell);
         let ran = ran.map_err(|error| match error {
             ExecutorError::Cancelled => RunError::Cancelled,
             error => RunError::Executor(error),
         })?;
+        // Nothing is mounted any more.
+        drop(mounted.held);
         if ran.code != 0 {
             return Err(RunError::Exit {
                 code: ran.code,
@@ -202,6 +263,39 @@ impl PlannedRun {
     }
 }
 
+/// The command with its heredocs. A heredoc alone is the text for the shell, or the program itself where it
+/// begins with `#!`; with others or beside a command the shell reads them.
+fn with_heredocs(run: &Run) -> (Cow<'_, CommandLine>, Option<Script>) {
+    let (CommandLine::Shell(text), Some(first)) = (&run.command, run.heredocs.first()) else {
+        return (Cow::Borrowed(&run.command), None);
+    };
+    let shell = |text| {
+        Cow::Owned(CommandLine::Shell(Word {
+            text,
+            span: first.span,
+        }))
+    };
+    if !is_heredoc(&text.text) {
+        let mut whole = text.text.clone();
+        for heredoc in &run.heredocs {
+            whole.push('\n');
+            whole.push_str(&heredoc.text);
+            whole.push_str(&heredoc.name);
+        }
+        return (shell(whole), None);
+    }
+    let content = first.content();
+    if !content.starts_with("#!") {
+        return (shell(content), None);
+    }
+    let path = format!("{SCRIPTS}/{}", first.name);
+    let script = Script {
+        path: path.clone(),
+        text: content,
+    };
+    (shell(path), Some(script))
+}
+
 /// Where commands run.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a Store,
@@ -210,4 +304,5 @@ pub(crate) struct Place<'a> {
     /// The newest time a file may have, in seconds since 1970.
     pub(crate) epoch: i64,
     pub(crate) cancel: &'a Cancel,
+    pub(crate) request: &'a BuildRequest,
 }

@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use builder::dockerfile::ast::Healthcheck;
 use builder::dockerfile::expand::Asked;
-use builder::dockerfile::{Command, CommandLine, Dockerfile, ParseError, port};
+use builder::dockerfile::{
+    Command, CommandLine, Dockerfile, ParseError, Word, duration, port, signal,
+};
 use builder::plan::{BuildPlan, Globals, PlanError, Source};
 use image_format::descriptor::Platform;
 use serde_json::{Value, json};
@@ -17,6 +20,7 @@ pub enum Late {
     Plan(PlanError),
     Word(ParseError),
     Port(port::PortError),
+    Signal(String),
 }
 
 #[derive(Clone, Default)]
@@ -29,6 +33,11 @@ struct Config {
     cmd: Vec<String>,
     entrypoint: Vec<String>,
     own_cmd: bool,
+    volumes: BTreeSet<String>,
+    stop_signal: String,
+    shell: Vec<String>,
+    triggers: Vec<String>,
+    healthcheck: Value,
     /// `ENV` and `ARG`, the later one winning.
     variables: BTreeMap<String, String>,
 }
@@ -48,10 +57,12 @@ pub fn config(dockerfile: Dockerfile) -> Result<Value, Late> {
         let mut config = match &planned.base {
             Source::Stage(below) => Config {
                 own_cmd: false,
+                triggers: Vec::new(),
                 ..configs[*below].clone()
             },
             Source::Scratch => Config::on_path("/", &[]),
             Source::Image { .. } => Config::on_path("", &["sh"]),
+            Source::Context { name } => panic!("no context is called {name}"),
         };
         for instruction in &plan.stage(place).instructions {
             if let Command::Arg(declarations) = &instruction.command {
@@ -85,6 +96,7 @@ impl Config {
     fn on_path(workdir: &str, cmd: &[&str]) -> Self {
         let mut config = Config {
             workdir: workdir.to_owned(),
+            healthcheck: json!({}),
             cmd: cmd.iter().map(|word| (*word).to_owned()).collect(),
             ..Config::default()
         };
@@ -113,6 +125,17 @@ impl Config {
                     .extend(pairs.map(|pair| (pair.name.text, pair.value.text)));
             }
             Command::User(word) => self.user = word.text,
+            Command::Maintainer(_) => {}
+            Command::Onbuild(trigger) => self.triggers.push(trigger.text),
+            Command::Shell(words) => self.shell = texts(words),
+            Command::Healthcheck(check) => self.healthcheck = healthcheck(check),
+            Command::StopSignal(word) => {
+                if !signal::is_signal(&word.text) {
+                    return Err(Late::Signal(word.text));
+                }
+                self.stop_signal = word.text;
+            }
+            Command::Volume(words) => self.volumes.extend(texts(words)),
             Command::Workdir(word) => {
                 // docker takes an absolute one as it is
                 self.workdir = match word.text.starts_with('/') {
@@ -127,13 +150,13 @@ impl Config {
                 }
             }
             Command::Cmd(line) => {
-                self.cmd = arguments(line);
+                self.cmd = self.arguments(line);
                 self.own_cmd = true;
             }
             Command::Entrypoint(line) => {
                 self.entrypoint = match line {
                     CommandLine::Shell(word) if word.text.is_empty() => Vec::new(),
-                    line => arguments(line),
+                    line => self.arguments(line),
                 };
                 if !self.own_cmd {
                     self.cmd.clear();
@@ -144,26 +167,59 @@ impl Config {
         Ok(())
     }
 
+    fn arguments(&self, line: CommandLine) -> Vec<String> {
+        match line {
+            CommandLine::Shell(word) if self.shell.is_empty() => {
+                vec!["/bin/sh".into(), "-c".into(), word.text]
+            }
+            CommandLine::Shell(word) => [self.shell.clone(), vec![word.text]].concat(),
+            CommandLine::Exec(words) => texts(words),
+        }
+    }
+
     fn render(&self) -> Value {
         let env: Vec<String> = self
             .env
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let ports: BTreeMap<&String, Value> =
-            self.ports.iter().map(|port| (port, json!({}))).collect();
+        let set = |names: &BTreeSet<String>| -> BTreeMap<String, Value> {
+            names.iter().map(|name| (name.clone(), json!({}))).collect()
+        };
         json!({
             "Env": env, "Labels": self.labels, "User": self.user, "WorkingDir": self.workdir,
-            "ExposedPorts": ports, "Cmd": self.cmd, "Entrypoint": self.entrypoint,
+            "ExposedPorts": set(&self.ports), "Cmd": self.cmd, "Entrypoint": self.entrypoint,
+            "Volumes": set(&self.volumes), "StopSignal": self.stop_signal, "Shell": self.shell,
+            "OnBuild": self.triggers, "Healthcheck": self.healthcheck,
         })
     }
 }
 
-fn arguments(line: CommandLine) -> Vec<String> {
-    match line {
-        CommandLine::Shell(word) => vec!["/bin/sh".into(), "-c".into(), word.text],
-        CommandLine::Exec(words) => words.into_iter().map(|word| word.text).collect(),
-    }
+fn texts(words: Vec<Word>) -> Vec<String> {
+    words.into_iter().map(|word| word.text).collect()
+}
+
+/// As docker keeps it, what is zero left out.
+fn healthcheck(check: Healthcheck) -> Value {
+    let test = match check.test {
+        None => vec!["NONE".to_owned()],
+        Some(CommandLine::Shell(text)) => vec!["CMD-SHELL".into(), text.text],
+        Some(CommandLine::Exec(words)) => [vec!["CMD".into()], texts(words)].concat(),
+    };
+    let mut members = serde_json::Map::from_iter([("Test".to_owned(), json!(test))]);
+    let mut set = |name: &str, word: Option<Word>, read: fn(&str) -> i64| {
+        let number = word.map_or(0, |word| read(&word.text));
+        if number != 0 {
+            members.insert(name.to_owned(), json!(number));
+        }
+    };
+    let duration = |text: &str| duration::interval(text).unwrap();
+    set("Interval", check.interval, duration);
+    set("Timeout", check.timeout, duration);
+    set("StartPeriod", check.start_period, duration);
+    set("StartInterval", check.start_interval, duration);
+    set("Retries", check.retries, |text| text.parse().unwrap());
+    Value::Object(members)
 }
 
 /// An absolute path without `.`, `..` and needless slashes.
@@ -191,6 +247,8 @@ pub fn expected(config: &Value) -> Value {
         "Env": member("Env", json!([])), "Labels": member("Labels", json!({})),
         "User": member("User", json!("")), "WorkingDir": member("WorkingDir", json!("")),
         "ExposedPorts": member("ExposedPorts", json!({})), "Cmd": member("Cmd", json!([])),
-        "Entrypoint": member("Entrypoint", json!([])),
+        "Entrypoint": member("Entrypoint", json!([])), "Volumes": member("Volumes", json!({})),
+        "StopSignal": member("StopSignal", json!("")), "Shell": member("Shell", json!([])),
+        "OnBuild": member("OnBuild", json!([])), "Healthcheck": member("Healthcheck", json!({})),
     })
 }

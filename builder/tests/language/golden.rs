@@ -11,25 +11,36 @@ use crate::config::{Late, config};
 use crate::tree::tree;
 
 /// The kinds of mistakes that the cases must show. Those of size are in `properties.rs`.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 33] = [
+    "BadCheck",
     "BadEscape",
     "BadFrom",
+    "BadHealthcheck",
     "BadJsonString",
+    "BadRetries",
     "BadStageName",
     "BeforeFrom",
     "CopyFromUrl",
     "DirectiveTwice",
+    "Duration",
     "EmptyName",
+    "EmptyVolume",
     "Expand",
     "FlagTwice",
     "FlagWithoutValue",
+    "HealthcheckNone",
+    "HeredocAsDestination",
+    "HeredocNotEnded",
     "MissingArgument",
     "MissingEquals",
     "NoFrom",
     "NoInstructions",
+    "NotATrigger",
     "NotAString",
-    "NotSupported",
+    "NotGranted",
     "NulByte",
+    "ShellNeedsJson",
+    "SyntaxVersion",
     "UnknownFlag",
     "UnknownInstruction",
     "UnknownSyntax",
@@ -94,6 +105,7 @@ fn outcome(text: &str, kinds: &mut BTreeSet<String>) -> String {
             }
         }
         Err(Late::Word(error)) => said.push_str(&refused(&error)),
+        Err(Late::Signal(name)) => writeln!(said, "error: no signal {name:?}").unwrap(),
         Err(Late::Port(error)) => writeln!(said, "error: {error}").unwrap(),
         Err(Late::Plan(error)) => writeln!(said, "error in the plan: {error}").unwrap(),
     }

@@ -45,8 +45,19 @@ fn words(instruction: &Instruction) -> impl Iterator<Item = &Word> {
             .iter()
             .flat_map(|pair| [&pair.name, &pair.value])
             .collect(),
-        Command::Expose(words) => words.iter().collect(),
-        Command::User(word) | Command::Workdir(word) => vec![word],
+        Command::Expose(words) | Command::Shell(words) | Command::Volume(words) => {
+            words.iter().collect()
+        }
+        Command::Healthcheck(check) => {
+            let flags = [&check.interval, &check.timeout, &check.retries];
+            let flags = flags.into_iter().flatten();
+            flags.chain(check.test.iter().flat_map(of_line)).collect()
+        }
+        Command::Onbuild(trigger) => vec![&trigger.keyword],
+        Command::Maintainer(word)
+        | Command::StopSignal(word)
+        | Command::User(word)
+        | Command::Workdir(word) => vec![word],
     };
     words.into_iter()
 }

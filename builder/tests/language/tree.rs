@@ -1,7 +1,7 @@
 //! A Dockerfile as the S-expressions that docker's parser writes, without what it cannot know of.
 
-use builder::dockerfile::ast::Add;
-use builder::dockerfile::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
+use builder::dockerfile::ast::{Add, CopySource};
+use builder::dockerfile::{Command, CommandLine, Dockerfile, Instruction, Stage, Word, parse};
 
 /// One line an instruction.
 pub fn tree(dockerfile: &Dockerfile) -> Vec<String> {
@@ -22,13 +22,17 @@ fn from(dockerfile: &Dockerfile, stage: &Stage) -> String {
         words.push(dockerfile.source.text()[between].trim().to_owned());
         words.push(dockerfile.source.slice(name.span).to_owned());
     }
-    form("from", &[], words)
+    let platform = stage.platform.iter();
+    let flags: Vec<String> = platform
+        .map(|word| format!("--platform={}", word.text))
+        .collect();
+    form("from", &flags, words)
 }
 
 fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
     let name = instruction.command.name().to_lowercase();
     let texts = |words: &[Word]| words.iter().map(|word| word.text.clone()).collect();
-    let mut flags = Vec::new();
+    let flags = flags(dockerfile, instruction);
     let words: Vec<String> = match &instruction.command {
         Command::Arg(declarations) => declarations
             .iter()
@@ -40,21 +44,13 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
         Command::Cmd(line) | Command::Entrypoint(line) => command_line(line),
         Command::Run(run) => command_line(&run.command),
         Command::Copy(copy) | Command::Add(Add { copy, .. }) => {
-            let all = [
-                ("from", &copy.from),
-                ("chown", &copy.chown),
-                ("chmod", &copy.chmod),
-            ];
-            let mut given: Vec<(usize, String)> = all
-                .into_iter()
-                .filter_map(|(flag, value)| {
-                    let value = value.as_ref()?;
-                    Some((value.span.start, format!("--{flag}={}", value.text)))
-                })
-                .collect();
-            given.sort();
-            flags = given.into_iter().map(|(_, flag)| flag).collect();
-            let mut words: Vec<String> = copy.paths().map(|word| word.text.clone()).collect();
+            let mut words = Vec::new();
+            for source in &copy.sources {
+                words.push(match source {
+                    CopySource::Path(word) => word.text.clone(),
+                    CopySource::Heredoc(heredoc) => dockerfile.source.slice(heredoc.span).into(),
+                });
+            }
             words.push(copy.destination.text.clone());
             words
         }
@@ -67,10 +63,50 @@ fn instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
                 [&pair.name.text, &pair.value.text, separator].map(str::to_owned)
             })
             .collect(),
-        Command::Expose(words) => texts(words),
-        Command::User(word) | Command::Workdir(word) => vec![word.text.clone()],
+        Command::Expose(words) | Command::Shell(words) | Command::Volume(words) => texts(words),
+        Command::Healthcheck(check) => {
+            let kind = if check.test.is_some() { "CMD" } else { "NONE" };
+            let command = check.test.iter().flat_map(command_line);
+            std::iter::once(kind.to_owned()).chain(command).collect()
+        }
+        Command::Onbuild(trigger) => {
+            // as an instruction of a file of its own
+            let inner = parse(&format!("FROM x\n{}", trigger.text));
+            let inner = inner.map(|parsed| tree(&parsed).remove(1));
+            let inner = inner.unwrap_or_else(|_| format!("({})", trigger.keyword.text));
+            return format!("(onbuild {inner})");
+        }
+        Command::Maintainer(word)
+        | Command::StopSignal(word)
+        | Command::User(word)
+        | Command::Workdir(word) => vec![word.text.clone()],
     };
     form(&name, &flags, words)
+}
+
+/// The flags as they are written, in that order, without their quotes.
+fn flags(dockerfile: &Dockerfile, instruction: &Instruction) -> Vec<String> {
+    let written = dockerfile.source.slice(instruction.span);
+    let mut text = String::new();
+    for line in written[instruction.keyword.len()..].lines() {
+        if !line.trim_start().starts_with('#') {
+            let line = line.trim_end();
+            text.push_str(line.strip_suffix(dockerfile.escape).unwrap_or(line));
+        }
+    }
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for letter in text.chars() {
+        match quote {
+            None if letter.is_whitespace() => words.push(String::new()),
+            None if ['"', '\''].contains(&letter) => quote = Some(letter),
+            Some(open) if open == letter => quote = None,
+            _ => words.iter_mut().last().unwrap().push(letter),
+        }
+    }
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    words
+        .take_while(|word| word.starts_with("--") && word.len() > 2)
+        .collect()
 }
 
 fn command_line(line: &CommandLine) -> Vec<String> {

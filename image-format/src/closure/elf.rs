@@ -4,7 +4,7 @@
 //! are what the kernel and the loader go by, and section headers may be stripped.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ impl Abi {
 }
 
 /// Reads what a file needs; `None` if it is not an ELF file.
-pub(super) fn needs(file: File) -> Result<Option<Needs>, Error> {
+pub(super) fn needs(file: impl Read + Seek) -> Result<Option<Needs>, Error> {
     let cache = ReadCache::new(file);
     match FileKind::parse(&cache) {
         Ok(FileKind::Elf32) => read::<FileHeader32<Endianness>, _>(&cache).map(Some),

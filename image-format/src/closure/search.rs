@@ -40,6 +40,11 @@ impl Origin {
         &self.chain[self.chain.len() - 1]
     }
 
+    /// The program that all this is for.
+    pub(super) fn program(&self) -> &Path {
+        &self.chain[0].0
+    }
+
     pub(super) fn needs(&self) -> &Needs {
         &self.file().1
     }
@@ -63,21 +68,21 @@ pub(super) struct Candidate {
     pub path: PathBuf,
     /// Whether only the loader's cache leads there.
     pub only_in_cache: bool,
+    /// Whether it lies where it does because the program lies where it does (`$ORIGIN`).
+    pub beside_program: bool,
 }
 
 /// The loader's configuration.
 #[derive(Debug)]
 pub(super) struct Search {
-    tree: Tree,
     cache: LdCache,
 }
 
 impl Search {
-    pub(super) fn new(tree: &Tree) -> Result<Self, ClosureError> {
+    pub(super) fn new(tree: &Tree<'_>) -> Result<Self, ClosureError> {
         let path = Path::new(LD_CACHE);
         let bytes = tree.read(path, LARGEST).map_err(read_error(path))?;
         Ok(Self {
-            tree: tree.clone(),
             cache: LdCache::parse(&bytes),
         })
     }
@@ -85,49 +90,62 @@ impl Search {
     /// Where the library could be that `origin` needs under this name, best first.
     pub(super) fn candidates(
         &self,
+        tree: &Tree<'_>,
         origin: &Origin,
         name: &OsStr,
     ) -> Result<Vec<Candidate>, ClosureError> {
         let (file, needs) = origin.file();
+        let program = origin.program();
         let plain = |path| Candidate {
             path,
             only_in_cache: false,
+            beside_program: false,
         };
         if name.as_bytes().contains(&b'/') {
             let paths = expand(name, file, needs.abi).into_iter();
-            return Ok(paths.map(|path| plain(Path::new("/").join(path))).collect());
+            let paths = paths.map(|path| Candidate {
+                beside_program: file == program && names_origin(name),
+                ..plain(Path::new("/").join(path))
+            });
+            return Ok(paths.collect());
         }
         let mut dirs = Vec::new();
         if needs.runpath.is_none() {
             for (file, needs) in origin.chain.iter().rev() {
                 let own = needs.rpath.iter().filter(|_| needs.runpath.is_none());
-                own.for_each(|list| add_dirs(&mut dirs, list, file, needs.abi));
+                own.for_each(|list| add_dirs(&mut dirs, list, file, program, needs.abi));
             }
         }
         if let Some(list) = &needs.runpath {
-            add_dirs(&mut dirs, list, file, needs.abi);
+            add_dirs(&mut dirs, list, file, program, needs.abi);
         }
-        let mut candidates: Vec<_> = dirs.iter().map(|dir| plain(dir.join(name))).collect();
+        let dirs = dirs.into_iter();
+        let mut candidates: Vec<_> = dirs
+            .map(|(dir, beside_program)| Candidate {
+                beside_program,
+                ..plain(dir.join(name))
+            })
+            .collect();
         if needs.no_default_directories {
             return Ok(candidates);
         }
         if let Some(architecture) = musl(origin.interpreter()) {
-            let dirs = self.musl_directories(architecture)?;
+            let dirs = Self::musl_directories(tree, architecture)?;
             candidates.extend(parts(&dirs).map(|dir| plain(Path::new(dir).join(name))));
             return Ok(candidates);
         }
         let defaults = default_directories(needs.abi);
         candidates.extend(self.cache.find(name).map(|path| Candidate {
             only_in_cache: !defaults.iter().any(|dir| path.parent() == Some(dir)),
-            path: path.clone(),
+            ..plain(path.clone())
         }));
         candidates.extend(defaults.iter().map(|dir| plain(dir.join(name))));
         Ok(candidates)
     }
 
-    fn musl_directories(&self, architecture: &str) -> Result<OsString, ClosureError> {
+    fn musl_directories(tree: &Tree<'_>, architecture: &str) -> Result<OsString, ClosureError> {
         let path = PathBuf::from(format!("/etc/ld-musl-{architecture}.path"));
-        let bytes = self.tree.read(&path, LARGEST).map_err(read_error(&path))?;
+        let bytes = tree.read(&path, LARGEST).map_err(read_error(&path))?;
         if bytes.is_empty() {
             return Ok(MUSL_DIRECTORIES.into());
         }
@@ -145,12 +163,20 @@ fn musl(interpreter: Option<&Path>) -> Option<&str> {
     name.strip_prefix("ld-musl-")?.strip_suffix(".so.1")
 }
 
-fn add_dirs(dirs: &mut Vec<PathBuf>, list: &OsStr, file: &Path, abi: Abi) {
+/// Adds the directories of a list of `file`, each with whether it is beside the program.
+fn add_dirs(dirs: &mut Vec<(PathBuf, bool)>, list: &OsStr, file: &Path, program: &Path, abi: Abi) {
     for dir in parts(list) {
+        let beside_program = file == program && names_origin(dir);
         let expanded = expand(dir, file, abi).into_iter();
         // A relative one would depend on where the program is started.
-        dirs.extend(expanded.filter(|dir| dir.is_absolute()));
+        let expanded = expanded.filter(|dir| dir.is_absolute());
+        dirs.extend(expanded.map(|dir| (dir, beside_program)));
     }
+}
+
+/// Whether what `$ORIGIN` stands for counts.
+fn names_origin(text: &OsStr) -> bool {
+    replace(text.as_bytes(), "ORIGIN", b"") != text.as_bytes()
 }
 
 /// Puts in what `$ORIGIN`, `$LIB` and `$PLATFORM` stand for. `$LIB` was chosen when the loader was

@@ -7,7 +7,8 @@ fn closure(root: &Path, programs: &[&str]) -> Result<Vec<String>, ClosureError> 
     for program in programs {
         closure.add_program(program)?;
     }
-    let paths = closure.paths().map(|path| path.display().to_string());
+    let paths = closure.paths().into_iter();
+    let paths = paths.map(|path| path.display().to_string());
     Ok(paths.collect())
 }
 
@@ -211,5 +212,5 @@ fn packs_sorted_and_owned_by_root() {
         assert_eq!((entry.meta.uid, entry.meta.gid), (0, 0));
         seen += 1;
     }
-    assert_eq!(seen, found.paths().count());
+    assert_eq!(seen, found.paths().len());
 }

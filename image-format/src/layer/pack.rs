@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Timestamp;
 use super::whiteout::XattrNamespace;
-use super::write::WriteError;
+use super::write::{LayerWriter, WriteError};
 
 mod below;
 mod content;
@@ -61,7 +61,27 @@ pub enum PackError {
 /// When something in it cannot be in a layer, or reading or writing fails.
 pub fn pack_tree<W: Write>(dir: &Path, out: W, epoch: Timestamp) -> Result<W, PackError> {
     let below = Below::nothing();
-    Walk::new(dir, Source::Whole, &below, out, epoch)?.run_whole()
+    let walk = Walk::new(dir, Source::Whole, &below, out, epoch)?;
+    Ok(walk.run_whole()?.finish()?)
+}
+
+/// Packs several trees into one archive, each below the name it is given here; the root of each is
+/// root's and for all to see. The caller sorts by name.
+///
+/// # Errors
+/// As [`pack_tree`].
+pub fn pack_trees<'a, W: Write>(
+    trees: impl IntoIterator<Item = (&'a Path, &'a Path)>,
+    out: W,
+    epoch: Timestamp,
+) -> Result<W, PackError> {
+    let below = Below::nothing();
+    let mut writer = LayerWriter::new(out, epoch);
+    for (name, dir) in trees {
+        let walk = Walk::under(name.into(), dir, Source::Whole, &below, writer, epoch)?;
+        writer = walk.run_whole()?;
+    }
+    Ok(writer.finish()?)
 }
 
 /// Packs what an overlay's upper directory took, with whiteouts; `None` where it took nothing that

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
+use super::Container;
 use super::signals::{Event, Signals, SignalsError};
 use super::streams::Outputs;
 use crate::network::{Outbound, OutboundError};
@@ -81,14 +82,16 @@ struct Link<'a> {
     reads_output: bool,
 }
 
-/// Waits for the container's end. Meanwhile signals go to it, its way out is opened when it is wanted,
-/// its standard streams are copied, and its terminal, if it has one, is `console`'s. `lost` is told when the way out is lost.
+/// Waits for the end of `container`, which is `running`. Meanwhile signals go to it, its way out is
+/// opened when it is wanted, its standard streams are copied, and its terminal, if it has one, is
+/// `console`'s. `lost` is told when the way out is lost.
 ///
 /// To be called by the process's first thread, because `pasta` ends with the thread that starts it.
 ///
 /// # Errors
 /// When the sandbox fails, or the terminal; the container is killed when `running` is dropped then.
 pub fn attend(
+    container: &Container,
     running: &mut Running,
     signals: &Signals,
     mut outbound: Option<Outbound>,
@@ -119,6 +122,7 @@ pub fn attend(
             if let Some(link) = &mut link {
                 link.drain()?;
             }
+            container.ending();
             let exit = running.wait()?;
             outputs.finish()?;
             // Before anything else is said.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -136,10 +136,14 @@ impl Container {
             },
             dir,
             places,
+            work: None,
             _lock: lock,
         };
         match container.furnish(snapshotter, options) {
             Ok(root) => {
+                if let (true, RootMount::Overlay { work, .. }) = (options.remove, &root) {
+                    container.work = Some(work.clone());
+                }
                 let spec = spec(root, process, mounts, hostname, options);
                 Ok((container, spec))
             }
@@ -173,20 +177,23 @@ impl Places {
                 Some(name) => name.clone(),
                 None => Name::generate(attempt).map_err(ContainerError::Random)?,
             };
-            let link = self.names.join(name.as_str());
-            match symlink(id, &link) {
+            let file = self.names.join(name.as_str());
+            match File::create_new(&file).and_then(|mut file| file.write_all(id.as_bytes())) {
                 Ok(()) => return Ok(name),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(io_error("write", &link)(error));
+                    return Err(io_error("write", &file)(error));
                 }
                 Err(_) => {}
             }
-            let holder = fs::read_link(&link).map_err(io_error("read", &link))?;
-            let holder = holder.to_string_lossy().into_owned();
+            let holder = match fs::read(&file) {
+                // It has ended meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read.map_err(io_error("read", &file))?,
+            };
+            let holder = String::from_utf8_lossy(&holder).into_owned();
             if !name::is_id(&holder) || self.dir(&holder).is_none() {
                 // What a dead process left.
-                fs::remove_file(&link).map_err(io_error("remove", &link))?;
-                symlink(id, &link).map_err(io_error("write", &link))?;
+                fs::write(&file, id).map_err(io_error("write", &file))?;
                 return Ok(name);
             }
             if wanted.is_some() {

@@ -3,7 +3,7 @@
 //! ```text
 //! containers/v1/<id>/            config.json, exit.json when it has ended, and what it wrote
 //! containers/v1/ephemeral/<id>/  the same, of one that is removed at its end
-//! containers/v1/names/<name>     a symbolic link that says which ID has the name
+//! containers/v1/names/<name>     the ID that has the name
 //! ```
 //!
 //! A container runs as long as its directory is locked: flock(2) ends with the process that holds
@@ -174,10 +174,22 @@ pub struct Container {
     pub record: Record,
     dir: PathBuf,
     places: Places,
+    /// Its overlay's work directory, where all is to be removed.
+    work: Option<PathBuf>,
     _lock: File,
 }
 
 impl Container {
+    /// Begins to remove what is to be removed, while the kernel still ends the last processes: the
+    /// work directory, which holds most of the directories of one that wrote little, and which no
+    /// process in the container can reach. To be called once its program has ended.
+    pub(crate) fn ending(&self) {
+        if let Some(work) = &self.work {
+            // What is left, the end of it all removes, or says why not.
+            let _ = remove_tree(work);
+        }
+    }
+
     /// Keeps how it ended; or removes it, where that was asked for. No process of it may be left.
     ///
     /// # Errors
@@ -202,7 +214,7 @@ impl Places {
     /// Removes a container's directory and name. The caller has it locked.
     fn remove(&self, record: &Record, dir: &Path) -> Result<(), ContainerError> {
         let name = self.names.join(record.name.as_str());
-        if fs::read_link(&name).is_ok_and(|id| id.as_os_str() == &*record.id) {
+        if fs::read(&name).is_ok_and(|id| id == record.id.as_bytes()) {
             fs::remove_file(&name).map_err(io_error("remove", &name))?;
         }
         remove_tree(dir).map_err(io_error("remove", dir))

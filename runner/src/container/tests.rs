@@ -1,7 +1,7 @@
 use image_format::config::{ContainerConfig, ImageConfig};
 use image_format::descriptor::Platform;
 use image_format::layout::{Image, write_image};
-use image_format::snapshot::{Copies, RootMount};
+use image_format::snapshot::{Copies, RootMount, detect};
 
 use super::*;
 
@@ -134,4 +134,25 @@ fn nothing_is_left_of_what_cannot_be_made() {
     options.process.working_dir = Some("relative".into());
     assert!(place.create(&options).is_err());
     assert!(list(&place.store).unwrap().is_empty());
+}
+
+#[test]
+fn the_removal_begins_with_what_only_the_kernel_uses() {
+    let place = Place::new();
+    let overlays = detect(&place.store, None).unwrap();
+    for remove in [true, false] {
+        let options = named("web", remove);
+        let (container, spec) =
+            Container::create(&place.store, &*overlays, &place.image, "image", &options).unwrap();
+        let RootMount::Overlay { upper, work, .. } = spec.root else {
+            panic!("{:?}", spec.root);
+        };
+        assert!(upper.exists() && work.exists());
+        container.ending();
+        assert!(upper.exists());
+        assert_eq!(work.exists(), !remove);
+        assert_eq!(find(&place.store, "web").unwrap().state, State::Running);
+        container.finish(Exit::Code(0)).unwrap();
+        assert_eq!(place.left(), if remove { 0 } else { 2 });
+    }
 }

@@ -39,6 +39,7 @@ pub(super) struct Terminal {
 pub(super) fn mount(
     targets: &mut Targets,
     terminal: Option<WindowSize>,
+    shm_size: u64,
 ) -> std::result::Result<Devices, Failure> {
     let place = targets.top("dev")?;
     let options = [("mode", Some("755")), ("size", Some("64m"))];
@@ -57,10 +58,10 @@ pub(super) fn mount(
             .during_at(Step::Dev, Path::new("/dev").join(name))?;
     }
     let pts = terminals(&dev).during_at(Step::Dev, "/dev/pts")?;
-    let size = ("size", Some("64m"));
+    let size = shm_size.to_string();
     directory(&dev, "shm")
         .and_then(|place| {
-            let options = [("mode", Some("1777")), size];
+            let options = [("mode", Some("1777")), ("size", Some(size.as_str()))];
             Tree::filesystem("tmpfs", &options, NO_PROGRAMS)?.attach(place)
         })
         .during_at(Step::Dev, "/dev/shm")?;

@@ -139,6 +139,26 @@ pub enum Failure {
         /// How many ids are mapped.
         ids: u64,
     },
+    /// A limit that cannot be had.
+    #[error("the limit {name} cannot be set: {}{}", io::Error::from_raw_os_error(*errno), match most {
+        Some(most) => format!("; {most} is the most that this user may set"),
+        None => String::new(),
+    })]
+    Limit {
+        /// Its name.
+        name: String,
+        /// The most that it can be; `None` for whatever is wanted.
+        most: Option<u64>,
+        /// The kernel's answer.
+        errno: i32,
+    },
+    /// A mount onto what the kernel shows of its processes: a program that reads there would be
+    /// deceived, and a wall with it.
+    #[error("{}: nothing can be mounted below /proc", path.display())]
+    OntoProc {
+        /// The path inside the root.
+        path: PathBuf,
+    },
     /// The path to a mount's target leads through something that is no directory, or in circles.
     #[error("{}: cannot be made inside the root file system: {}", path.display(), io::Error::from_raw_os_error(*errno))]
     Unreachable {

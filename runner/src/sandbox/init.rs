@@ -99,7 +99,7 @@ fn file_system(spec: &SandboxSpec) -> Result<(Vec<std::path::PathBuf>, Devices),
     let mut targets = Targets::new(root.mount(spec.volatile)?)?;
     let mut empty = kernel::EmptyDirectory::default();
     kernel::mount(&mut targets, &mut empty)?;
-    let devices = devices::mount(&mut targets, spec.terminal)?;
+    let devices = devices::mount(&mut targets, spec.terminal, spec.shm_size)?;
     mounts::attach(prepared, &mut targets)?;
     kernel::mask(&targets, &spec.masked_paths, &mut empty)?;
     kernel::make_read_only(&targets, &spec.readonly_paths)?;

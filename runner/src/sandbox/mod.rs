@@ -31,6 +31,7 @@ mod failure;
 mod identity;
 mod init;
 mod kernel;
+pub mod limits;
 mod mounts;
 mod payload;
 pub mod privileges;
@@ -50,8 +51,8 @@ pub use failure::{Failure, Step};
 pub use privileges::Capability;
 pub use running::{Running, Sandbox, Stage};
 pub use spec::{
-    DEFAULT_PATH, MASKED_PATHS, Mount, MountSource, Network, READONLY_PATHS, SandboxSpec, Stdio,
-    Stream,
+    DEFAULT_PATH, DEFAULT_SHM_SIZE, Hidden, Limit, MASKED_PATHS, Mount, MountSource, Network,
+    READONLY_PATHS, SandboxSpec, Stdio, Stream,
 };
 pub(crate) use stage::run as run_stage;
 

@@ -6,13 +6,15 @@ use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::fs::PROC_SUPER_MAGIC;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::MountAttrFlags;
+use rustix::process::{Gid, Uid};
 
 use super::failure::{During, Failure, Step};
 use super::root::Root;
-use super::spec::{Mount, MountSource};
+use super::spec::{Hidden, Mount, MountSource};
 use super::target::{Kind, Targets};
 use super::tree::{INERT, Tree};
 
@@ -47,6 +49,10 @@ pub(super) fn attach(
 ) -> std::result::Result<(), Failure> {
     for mount in prepared {
         let target = targets.make(&mount.target, mount.kind)?;
+        let there = rustix::fs::fstatfs(&target).during_at(Step::Target, &mount.target)?;
+        if there.f_type == PROC_SUPER_MAGIC {
+            return Err(Failure::OntoProc { path: mount.target });
+        }
         mount
             .tree
             .attach(target)
@@ -68,7 +74,15 @@ fn source(mount: &Mount, files: &mut Files<'_>) -> std::result::Result<Prepared,
         }
         MountSource::Tmpfs { size, mode } => memory(*size, *mode).during(Step::Mount)?,
         MountSource::File { contents, mode } => files
-            .make(contents, *mode)
+            .make(contents.as_bytes(), *mode, None)
+            .during_at(Step::Mount, &mount.target)?,
+        MountSource::Secret {
+            contents: Hidden(contents),
+            mode,
+            uid,
+            gid,
+        } => files
+            .make(contents, *mode, Some((*uid, *gid)))
             .during_at(Step::Mount, &mount.target)?,
     };
     let read_only = if mount.read_only {
@@ -110,7 +124,7 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn make(&mut self, contents: &str, mode: u32) -> Result<Tree> {
+    fn make(&mut self, contents: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<Tree> {
         let files = match &mut self.made {
             Some(files) => files,
             none => {
@@ -125,8 +139,11 @@ impl Files<'_> {
         let file: OwnedFd =
             rustix::fs::openat(&*files, name, flags, Mode::from_raw_mode(mode & 0o7777))?;
         let mut file = std::fs::File::from(file);
-        file.write_all(contents.as_bytes())
+        file.write_all(contents)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        if let Some((uid, gid)) = owner {
+            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
         Tree::of(&file)
     }
 }

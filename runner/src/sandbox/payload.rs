@@ -11,6 +11,7 @@ use rustix::thread::CapabilitySet;
 
 use super::failure::{During, Failure, Step};
 use super::identity::Identity;
+use super::limits;
 use super::privileges::{self, DOCKER_CAPABILITIES};
 use super::program::Program;
 use super::spec::{SandboxSpec, Stdio, Stream};
@@ -68,6 +69,7 @@ pub(super) fn start(
         Fork::Child => {
             let become_it = || {
                 prepare(streams, directory.as_fd())?;
+                limits::set(&spec.limits)?;
                 drop_privileges(spec, &identity, capabilities, filter)?;
                 Err(program.execute())
             };

@@ -1,5 +1,6 @@
 //! What a sandbox shall be, as plain data: computed by the parent, applied by the child.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use image_format::snapshot::RootMount;
@@ -43,6 +44,10 @@ pub struct SandboxSpec {
     /// Whether the abstract sockets of processes outside are out of reach on a network that is
     /// shared with them too, where the kernel can (Landlock, from 6.12).
     pub scoped: bool,
+    /// The most that `/dev/shm` may hold, in bytes.
+    pub shm_size: u64,
+    /// The payload's limits, where they are not mkimg's own.
+    pub limits: Vec<Limit>,
     /// The capabilities the payload may hold.
     pub capabilities: Vec<Capability>,
     /// Whether docker's default system call filter applies.
@@ -74,6 +79,8 @@ impl SandboxSpec {
             terminal: None,
             network: Network::None,
             scoped: false,
+            shm_size: DEFAULT_SHM_SIZE,
+            limits: Vec::new(),
             capabilities: DOCKER_CAPABILITIES.to_vec(),
             seccomp: true,
             no_new_privs: false,
@@ -85,6 +92,9 @@ impl SandboxSpec {
 
 /// Where programs are looked for when the environment has no `PATH`, as docker's.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What `/dev/shm` may hold in docker's containers, in bytes.
+pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
 /// Docker's masked paths.
 pub const MASKED_PATHS: &[&str] = &[
@@ -151,6 +161,38 @@ pub enum MountSource {
         /// Permission bits.
         mode: u32,
     },
+    /// A file in memory whose contents no message and no log shows.
+    Secret {
+        /// The contents.
+        contents: Hidden,
+        /// Permission bits.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+}
+
+/// Bytes that are never shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Hidden(pub Vec<u8>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A limit of a process, as setrlimit(2) has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Its name as in docker: `nofile`, `core`; see [`super::limits::NAMES`].
+    pub name: String,
+    /// What holds; `None` for no limit.
+    pub soft: Option<u64>,
+    /// How far the process may raise it; `None` for no limit.
+    pub hard: Option<u64>,
 }
 
 /// Which network the payload sees.

@@ -66,6 +66,7 @@ impl<'a> Maker<'a> {
         let overrides = Overrides {
             owner: words.owner.as_ref().map(numbers).transpose()?,
             mode: words.mode,
+            keep_top: words.keep_top,
             epoch: self.epoch,
         };
         let mut target = Target::new(&rootfs, overrides, sources, words.destination_span);

@@ -15,11 +15,20 @@ use super::source::{Source, SourceKind, join};
 /// So many bytes are hashed at once.
 const ENOUGH: usize = 64 << 10;
 
+/// Whose permissions reach the layer.
+#[derive(Clone, Copy)]
+pub(super) struct Keeps {
+    /// Those of what is copied.
+    pub(super) modes: bool,
+    /// Those of a directory whose contents are copied.
+    pub(super) top: bool,
+}
+
 /// The files for a record, with `digest` for the regular ones by source and entry. They are made
 /// one by one, because there can be very many.
 pub(super) fn file_parts<'a>(
     sources: &'a [Source],
-    keeps_modes: bool,
+    keeps: Keeps,
     digest: impl Fn(usize, usize) -> Digest + Clone + 'a,
 ) -> impl Iterator<Item = FilePart> + Clone + 'a {
     let sources = sources.iter().enumerate();
@@ -32,7 +41,7 @@ pub(super) fn file_parts<'a>(
             .enumerate()
             .map(move |(place, entry)| {
                 let path = shown(&join(&source.name, &entry.below));
-                let mode = if keeps_modes {
+                let mode = if keeps.modes {
                     format!(" {:04o}", entry.meta.mode)
                 } else {
                     String::new()
@@ -42,7 +51,7 @@ pub(super) fn file_parts<'a>(
                     _ => None,
                 };
                 let content = match &entry.kind {
-                    SourceKind::Dir if entry.below.is_empty() => "dir".to_owned(),
+                    SourceKind::Dir if entry.below.is_empty() && !keeps.top => "dir".to_owned(),
                     SourceKind::Dir => format!("dir{mode}"),
                     SourceKind::File(_) => match first {
                         Some((_, Some(first))) => format!("same file as {first}"),
@@ -64,7 +73,7 @@ pub(super) fn file_parts<'a>(
 /// The digest of the list for a key, which needs no list to be made.
 pub(super) fn digest_of(
     sources: &[Source],
-    keeps_modes: bool,
+    keeps: Keeps,
     digest: impl Fn(usize, usize) -> Digest,
 ) -> Digest {
     let mut hasher = Hasher::new();
@@ -73,8 +82,8 @@ pub(super) fn digest_of(
         let mut firsts: HashMap<(u64, u64), usize> = HashMap::new();
         for (place, entry) in source.entries.iter().enumerate() {
             text(&mut bytes, &[&source.name, &b"/"[..], &entry.below]);
-            let bare =
-                !keeps_modes || entry.below.is_empty() && matches!(entry.kind, SourceKind::Dir);
+            let top = entry.below.is_empty() && matches!(entry.kind, SourceKind::Dir);
+            let bare = !keeps.modes || top && !keeps.top;
             let mode = if bare { u32::MAX } else { entry.meta.mode };
             let numbers = |bytes: &mut Vec<u8>, letter, numbers: &[u32]| {
                 bytes.push(letter);

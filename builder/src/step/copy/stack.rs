@@ -31,6 +31,19 @@ pub(super) fn find(rootfs: &Rootfs, source: &Word) -> Result<Vec<Source>, CopyEr
     }
 }
 
+/// Checks that there is something at a plain path.
+///
+/// # Errors
+/// When there is not.
+pub(super) fn check(rootfs: &Rootfs, source: &Word) -> Result<(), CopyError> {
+    let name: Vec<u8> = source.text.trim_matches('/').into();
+    let at = follow(rootfs, &name, source.span)?;
+    match at.is_empty() || rootfs.seen(&at).is_some() {
+        true => Ok(()),
+        false => Err(missing(rootfs, &name, &at, source.span)),
+    }
+}
+
 fn matching(rootfs: &Rootfs, base: &[u8], at: &[u8], globs: &[Glob], names: &mut Vec<Vec<u8>>) {
     let Some((glob, rest)) = globs.split_first() else {
         return;

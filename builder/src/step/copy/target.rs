@@ -22,6 +22,8 @@ pub(super) struct Overrides {
     pub(super) owner: Option<(u32, u32)>,
     /// The permissions, by `--chmod`.
     pub(super) mode: Option<u32>,
+    /// Whether a directory whose contents are copied brings its own permissions too.
+    pub(super) keep_top: bool,
     /// The time of what is made anew.
     pub(super) epoch: Timestamp,
 }
@@ -32,6 +34,7 @@ impl Overrides {
         Self {
             owner: None,
             mode: None,
+            keep_top: false,
             epoch,
         }
     }
@@ -123,6 +126,9 @@ impl<'a> Target<'a> {
         let existing = self.seen(&to);
         if matches!(top.kind, SourceKind::Dir) {
             self.make_dirs(&to)?;
+            if self.overrides.keep_top {
+                self.place_dir(&to, top, Some(&Seen::Dir))?;
+            }
         } else {
             // Where it is none, the last of several files wins, as docker has it.
             if existing == Some(Seen::Dir) {

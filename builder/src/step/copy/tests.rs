@@ -77,6 +77,7 @@ impl Bench {
             },
             chown: flags.chown.map(word),
             chmod: flags.chmod.map(word),
+            keep_top: false,
             span: SPAN,
         };
         let (store, base, cancel) = (&self.store, &self.base, &Cancel::new());
@@ -339,6 +340,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         from: CopySource::Context(&context),
         chown: None,
         chmod: None,
+        keep_top: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());
@@ -476,6 +478,7 @@ fn a_file_that_changes_is_noticed() {
             destination_span: SPAN,
             owner: None,
             mode: None,
+            keep_top: false,
             span: SPAN,
         };
         let origin = Origin::Context(&context);

@@ -1,1 +1,3 @@
-FROM --platform=linux/arm64 scratch
+ARG P=linux/arm64
+FROM --platform=$P a
+FROM --platform=$BUILDPLATFORM scratch

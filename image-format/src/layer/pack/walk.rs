@@ -69,6 +69,19 @@ impl<'a, W: Write> Walk<'a, W> {
         out: W,
         epoch: Timestamp,
     ) -> Result<Self, PackError> {
+        let writer = LayerWriter::new(out, epoch);
+        Self::under(PathBuf::new(), root, source, below, writer, epoch)
+    }
+
+    /// Walks a tree that lies at `path` in the layer.
+    pub fn under(
+        path: PathBuf,
+        root: &Path,
+        source: Source,
+        below: &'a Below,
+        writer: LayerWriter<W>,
+        epoch: Timestamp,
+    ) -> Result<Self, PackError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(CWD, root, flags, Mode::empty());
         let dir = dir.map_err(|source| PackError::Io {
@@ -80,9 +93,9 @@ impl<'a, W: Write> Walk<'a, W> {
             source,
             below,
             epoch,
-            writer: LayerWriter::new(out, epoch),
+            writer,
             dir,
-            path: PathBuf::new(),
+            path,
             levels: Vec::new(),
             links: HashMap::new(),
             links_below: HashMap::new(),
@@ -98,10 +111,10 @@ impl<'a, W: Write> Walk<'a, W> {
         Ok(Some(self.writer.finish()?))
     }
 
-    /// Walks to the end of a tree with nothing below.
-    pub fn run_whole(mut self) -> Result<W, PackError> {
+    /// Walks to the end of a tree with nothing below; the layer goes on.
+    pub fn run_whole(mut self) -> Result<LayerWriter<W>, PackError> {
         self.walk()?;
-        Ok(self.writer.finish()?)
+        Ok(self.writer)
     }
 
     fn walk(&mut self) -> Result<(), PackError> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use builder::dockerfile::mount::csv;
 use image_format::archive::Compression;
 use image_format::nearest::nearest;
 use image_format::reference::{Reference, ReferenceError};
 
 use crate::commands::build::annotation::{Annotation, AnnotationError};
-use crate::commands::build::csv;
 
 /// What all kinds of outputs can be told.
 const ATTRIBUTES: [&str; 12] = [
@@ -89,8 +89,8 @@ pub enum Dest {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputError {
     /// Quotes that are not closed, or in the middle.
-    #[error("its quotes are wrong: they go around the whole of KEY=VALUE")]
-    Quotes,
+    #[error("its KEY=VALUE are not well-formed: {0}")]
+    Quotes(&'static str),
     /// A field without `=`.
     #[error("{0:?} is not KEY=VALUE")]
     Field(String),
@@ -179,13 +179,16 @@ impl FromStr for Output {
             names: Vec::new(),
             annotations: BTreeMap::new(),
         };
-        let fields = csv::fields(text).ok_or(OutputError::Quotes)?;
+        let fields = match csv::fields(text) {
+            Ok(fields) => fields.into_iter().map(|(field, _)| field),
+            Err((wrong, _)) => return Err(OutputError::Quotes(wrong)),
+        };
+        let fields: Vec<String> = fields.collect();
         if let [only] = fields.as_slice()
             && only == text
             && !text.starts_with("type=")
         {
             return match text {
-                "" => Err(OutputError::NoDirectory),
                 "-" => Ok(plain(Kind::Tar(Dest::Stdout))),
                 dir => Ok(plain(Kind::Local(dir.into()))),
             };
@@ -470,7 +473,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, says) in [
-            ("", "dest=DIR"),
+            ("", "there are none"),
             ("dest=a,tar=true", "no type="),
             ("type=lcoal,dest=a", "did you mean local?"),
             ("type=zip", "image, oci"),
@@ -494,7 +497,7 @@ mod tests {
             ("type=image,name=Upper", "Upper"),
             ("type=oci,annotation-index.a=b", "index"),
             ("type=oci,a", "KEY=VALUE"),
-            ("type=oci,\"a", "quotes"),
+            ("type=oci,\"a", "well-formed"),
         ] {
             let error = text.parse::<Output>().unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

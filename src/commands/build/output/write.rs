@@ -1,7 +1,7 @@
 //! Writes an output.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use builder::cancel::Cancel;
@@ -13,10 +13,8 @@ use image_format::snapshot::LayerSource;
 
 use super::spec::{Dest, Kind, Output};
 use crate::error::Error;
-use crate::output::{self, file};
-
-/// Written in pieces of this many bytes.
-const BUFFER: usize = 256 << 10;
+use crate::output::{self, archive as archive_file, file};
+use crate::signals::Unfinished;
 
 /// Why an output could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -158,32 +156,21 @@ fn open(store: &Store, image: &Image, path: &Path) -> Result<Export, Error> {
     })?)
 }
 
-/// Lets `write` write: a file appears whole or not at all, a device or a pipe is written to as it is.
+/// Lets `write` write, until the build is cancelled.
 fn to(
     dest: &Dest,
     cancel: &Cancel,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let through = |out: &mut dyn Write| {
-        let out = Cancellable { out, cancel };
-        let mut out = BufWriter::with_capacity(BUFFER, out);
-        write(&mut out)?;
-        out.flush().map_err(|source| from_io(dest, source))
+    let path = match dest {
+        Dest::Stdout => None,
+        Dest::Path(path) => Some(path.as_path()),
     };
-    let failed = |source| from_io(dest, source);
-    match dest {
-        Dest::Stdout => through(&mut io::stdout().lock()),
-        Dest::Path(path) if file::is_special(path) => {
-            let mut file = File::options().write(true).open(path).map_err(failed)?;
-            through(&mut file)
-        }
-        Dest::Path(path) => {
-            let mut new = file::beside(path).map_err(failed)?;
-            through(new.as_file_mut())?;
-            let moved = new.persist(path);
-            moved.map(drop).map_err(|error| failed(error.error))
-        }
-    }
+    // The signals that end a build come to it.
+    let unfinished = Unfinished::default();
+    archive_file::write(path, &unfinished, |out| {
+        write(&mut Cancellable { out, cancel })
+    })
 }
 
 /// Lets `write` fill a directory that takes the place of an empty one, or of none.

@@ -1,0 +1,2 @@
+# check=skip=A;warn=true
+FROM scratch

@@ -1,0 +1,2 @@
+# check=skip=A,B;error=true
+FROM scratch

@@ -1,4 +1,0 @@
-FROM scratch
-COPY <<EOF /x
-hi
-EOF

@@ -1,0 +1,5 @@
+FROM scratch
+COPY <<EOF /x
+a
+b ${c^}
+EOF

@@ -1,0 +1,5 @@
+FROM scratch
+COPY <<EOF\ OF /x
+RUN <<EOF
+ a
+ EOF

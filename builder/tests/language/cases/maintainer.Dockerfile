@@ -1,0 +1,2 @@
+FROM scratch
+MAINTAINER me <a@b>

@@ -1,3 +1,0 @@
-FROM scratch
-
-  ONBUILD RUN x

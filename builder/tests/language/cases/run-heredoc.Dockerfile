@@ -1,5 +1,0 @@
-FROM scratch
-RUN a \
-  <<-"EOF" cat
-b
-EOF

@@ -1,0 +1,4 @@
+FROM scratch
+CMD a
+SHELL ["/bin/bash", "-c", "$x"]
+ENTRYPOINT b

@@ -1,0 +1,3 @@
+FROM scratch
+ARG sig=KILL
+STOPSIGNAL SIG$sig

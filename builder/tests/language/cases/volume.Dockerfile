@@ -1,0 +1,4 @@
+FROM scratch
+ENV d=/data
+VOLUME $d /logs
+VOLUME ["/a b", " /c "]
