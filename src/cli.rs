@@ -57,6 +57,15 @@ impl Globals {
         Ok(Store::open(self.store_root()?)?)
     }
 
+    /// The store where there is one that can be used; nothing is made where there is none.
+    pub fn existing_store(&self) -> Option<Store> {
+        let root = self.store_root().ok()?;
+        // Written last: what has it is a store.
+        root.join("version")
+            .exists()
+            .then(|| Store::open(root).ok())?
+    }
+
     /// The store, for something that a signal may end at any moment without leaving half of it.
     ///
     /// To be called before there is any other thread.
@@ -73,6 +82,8 @@ impl Globals {
 pub enum Command {
     /// Build an image from a Dockerfile
     Build(commands::build::BuildArgs),
+    /// Check a Dockerfile for what should not be in it
+    Check(commands::check::CheckArgs),
     /// Run a program in a new container
     Run(commands::run::RunArgs),
     /// List the containers
@@ -109,6 +120,7 @@ impl Command {
     pub fn run(self, globals: &Globals) -> Result<ExitCode, Error> {
         match self {
             Command::Build(args) => commands::build::run(&args, globals),
+            Command::Check(args) => commands::check::run(&args, globals),
             Command::Run(args) => commands::run::run(args, globals),
             Command::Ps(args) => commands::ps::run(&args, globals),
             Command::Rm(args) => commands::rm::run(&args, globals),

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
+use builder::dockerfile::check::Warning;
 
 use crate::error::{BuildFailure, Error};
 use crate::output::plain;
@@ -52,6 +53,7 @@ pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
         Error::Build(failure) => build(failure),
         Error::Change { text, source } => {
             snippet::print(&snippet::Place {
+                severity: snippet::Severity::Error,
                 name: "--change",
                 text,
                 span: source.span,
@@ -78,6 +80,18 @@ pub fn warn(error: &dyn StdError) {
     line(AnsiColor::Yellow, "warning", &chain(error));
 }
 
+/// What a check found, with its place in the text that is called `name`; in colour.
+pub fn checked(warning: &Warning, name: &str, text: &str) -> String {
+    snippet::render(&snippet::Place {
+        severity: snippet::Severity::Warning(warning.rule.name),
+        name,
+        text,
+        span: warning.span,
+        message: &warning.message,
+        hint: Some(warning.help()),
+    })
+}
+
 /// Prints something worth knowing.
 pub fn note(text: &str) {
     line(AnsiColor::Cyan, "note", text);
@@ -102,6 +116,7 @@ fn build(failure: &BuildFailure) {
     let (message, hint) = (chain(source), source.hint().or_else(|| hint::room(source)));
     match source.span() {
         Some(span) => snippet::print(&snippet::Place {
+            severity: snippet::Severity::Error,
             name,
             text,
             span,
@@ -121,7 +136,7 @@ fn build(failure: &BuildFailure) {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn StdError) -> String {
+pub fn chain(error: &dyn StdError) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -27,6 +27,11 @@ pub fn line(text: impl Display) -> Result<(), Error> {
     writeln!(io::stdout().lock(), "{text}").map_err(failed)
 }
 
+/// Writes a text with its colours, where standard output shows any.
+pub fn styled(text: &str) -> Result<(), Error> {
+    writeln!(anstream::stdout().lock(), "{text}").map_err(failed)
+}
+
 /// Writes a JSON value on lines of its own, indented by four as docker's `inspect` does.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Error> {
     let mut out = io::BufWriter::new(io::stdout().lock());

@@ -7,6 +7,7 @@ mod plain;
 use std::io::IsTerminal;
 
 use builder::cache::explain::Reason;
+use builder::dockerfile::check::Warning;
 use builder::progress::{Event, Progress, StepInfo};
 use clap::ValueEnum;
 
@@ -84,7 +85,13 @@ impl Progress for Display {
     }
 }
 
-/// A step as it is called: `[build 2/4] RUN make`.
+/// What a check found, on one line.
+fn checked(warning: &Warning) -> String {
+    let (rule, line) = (warning.rule.name, warning.lines.start());
+    let message = output::plain(&warning.message);
+    format!("warning[{rule}]: {message} (line {line})")
+}
+
 /// As many reasons of one step are shown; a copy may have thousands.
 const MOST_REASONS: usize = 4;
 
@@ -104,6 +111,7 @@ fn missed(reasons: &[Reason]) -> String {
     format!("not cached: {}", words.join(", "))
 }
 
+/// A step as it is called: `[build 2/4] RUN make`.
 fn title(step: &StepInfo) -> String {
     let StepInfo {
         stage,

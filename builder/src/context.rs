@@ -116,6 +116,11 @@ impl Context {
         }
     }
 
+    /// What is left out of it.
+    pub(crate) fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// The digests known of the context's files.
     pub(crate) fn digests(&self, store: &Store) -> MutexGuard<'_, Option<FileDigests>> {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);

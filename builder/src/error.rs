@@ -7,7 +7,7 @@ use image_format::reference::Reference;
 
 use crate::cache::CacheError;
 use crate::context::ContextError;
-use crate::dockerfile::{ParseError, Span};
+use crate::dockerfile::{ParseError, Span, Stage};
 use crate::leak::LeakError;
 use crate::plan::PlanError;
 use crate::step::{CopyError, RunError};
@@ -21,6 +21,22 @@ pub enum BuildError {
     /// The Dockerfile cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// `BUILDKIT_DOCKERFILE_CHECK` is malformed.
+    #[error("the build argument BUILDKIT_DOCKERFILE_CHECK is {value:?}")]
+    CheckArgument {
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        source: Box<ParseError>,
+    },
+    /// The Dockerfile makes warnings errors, and there are some.
+    #[error("{warnings} warnings are errors here: {}", rules.join(", "))]
+    Checks {
+        /// How many.
+        warnings: usize,
+        /// The rules that they are of.
+        rules: Vec<&'static str>,
+    },
     /// The store has no such image.
     #[error("there is no image {name:?} in the store")]
     NoBase {
@@ -41,13 +57,29 @@ pub enum BuildError {
         /// Why.
         source: Box<StoreError>,
     },
-    /// The base has instructions for the images on it, which mkimg does not follow yet.
-    #[error("the image {name:?} has ONBUILD instructions, which are not supported yet")]
-    OnBuild {
+    /// The image of this name is there, and for other machines than `FROM --platform` says.
+    #[error("the image {name:?} is for {there}, and {wanted} is asked for")]
+    Platform {
         /// The image.
         name: String,
+        /// What `FROM` asks for.
+        wanted: String,
+        /// What the store has.
+        there: String,
         /// Where it is named.
         span: Span,
+    },
+    /// A trigger that the base brings failed.
+    #[error("the base {of:?} brings a trigger that failed: ONBUILD {trigger}")]
+    Trigger {
+        /// The trigger.
+        trigger: String,
+        /// The image or stage that brings it.
+        of: String,
+        /// The `FROM`.
+        span: Span,
+        /// Why.
+        source: Box<BuildError>,
     },
     /// `SOURCE_DATE_EPOCH` is no time.
     #[error("SOURCE_DATE_EPOCH is {value:?}, and not a number of seconds since 1970")]
@@ -108,6 +140,19 @@ impl BuildError {
         }
     }
 
+    /// The error of a trigger that the base of this stage brings.
+    pub(crate) fn in_trigger(self, trigger: &str, stage: &Stage) -> Self {
+        match self {
+            Self::Cancelled => Self::Cancelled,
+            error => Self::Trigger {
+                trigger: trigger.to_owned(),
+                of: stage.base.text.clone(),
+                span: stage.span,
+                source: Box::new(error),
+            },
+        }
+    }
+
     /// A command's error at the instruction `span`.
     pub(crate) fn run(span: Span, source: RunError) -> Self {
         match source {
@@ -120,15 +165,19 @@ impl BuildError {
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         match self {
-            Self::Parse(error) => Some(error.span),
+            // what a build argument says stands nowhere in the file
+            Self::Parse(error) => Some(error.span).filter(|span| span.line > 0),
             Self::Plan(error) => error.span(),
-            Self::NoBase { span, .. } | Self::Base { span, .. } | Self::OnBuild { span, .. } => {
-                Some(*span)
-            }
+            Self::NoBase { span, .. }
+            | Self::Base { span, .. }
+            | Self::Platform { span, .. }
+            | Self::Trigger { span, .. } => Some(*span),
             Self::Run { span, source } => source.span().or(Some(*span)),
             Self::Copy { span, source, .. } => source.span().or(Some(*span)),
             Self::Leak { span, .. } => *span,
-            Self::Epoch { .. }
+            Self::CheckArgument { .. }
+            | Self::Checks { .. }
+            | Self::Epoch { .. }
             | Self::Context(_)
             | Self::Cache(_)
             | Self::Store(_)
@@ -152,9 +201,15 @@ impl BuildError {
                           `mkimg import`; `mkimg images` lists those that are there"
                     .to_owned(),
             }),
-            Self::OnBuild { .. } => {
-                Some("write those instructions into this Dockerfile, and use another base".into())
-            }
+            Self::Platform { name, wanted, .. } => Some(format!(
+                "bring in {name:?} for {wanted}, or leave --platform out"
+            )),
+            Self::Trigger { source, .. } => source.hint(),
+            Self::CheckArgument { source, .. } => source.hint.clone(),
+            Self::Checks { .. } => Some(
+                "`error=true` of `# check` makes them so: mend them, or skip them by skip=RULE"
+                    .into(),
+            ),
             Self::Context(error) => error.hint(),
             Self::Copy { source, .. } => source.hint(),
             Self::Leak { source, .. } => source.hint(),
@@ -175,6 +230,7 @@ impl BuildError {
                 source: RunError::Exit { log, .. },
                 ..
             } => log.as_deref(),
+            Self::Trigger { source, .. } => source.log(),
             _ => None,
         }
     }
@@ -188,6 +244,7 @@ impl BuildError {
                 source: RunError::Exit { last_lines, .. },
                 ..
             } => last_lines,
+            Self::Trigger { source, .. } => source.last_lines(),
             _ => &[],
         }
     }

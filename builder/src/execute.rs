@@ -1,5 +1,6 @@
 //! The way of a build: plan, stages side by side, image.
 
+mod arguments;
 mod base;
 mod files;
 mod follow;
@@ -17,17 +18,19 @@ use image_format::snapshot::Snapshotter;
 use jiff::Timestamp;
 
 use crate::cache::explain::Book;
+use crate::check;
 use crate::commit::commit;
 use crate::dockerfile::ast::MountFlag;
+use crate::dockerfile::check::Warning;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
-use crate::plan::{BuildPlan, Globals, name_of};
+use crate::plan::{BuildPlan, Globals, PlanError, follow_triggers, name_of};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
 use crate::request::{BuildRequest, DEFAULT_EPOCH};
-use crate::step::run::{EPOCH, PlannedRun};
+use crate::step::run::EPOCH;
 
 use base::Bases;
 use files::Files;
@@ -66,8 +69,14 @@ pub fn build(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
 }
 
 fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, BuildError> {
-    let dockerfile = dockerfile::parse(&request.dockerfile.text)?;
-    let (epoch, created) = epoch(request)?;
+    let progress = backend.progress;
+    let (dockerfile, error) = dockerfile::parse_as_far(&request.dockerfile.text);
+    let checks = check::checks(&dockerfile, &request.build_args)?;
+    if let Some(error) = error {
+        tell(progress, &dockerfile::check::text(&dockerfile, &checks));
+        return Err(error.into());
+    }
+    arguments::check(&request.build_args)?;
     let mut given = request.build_args.clone();
     if let Some(epoch) = request.epoch {
         given
@@ -75,20 +84,29 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
             .or_insert_with(|| epoch.to_string());
     }
     let globals = Globals::new(&request.platform, given);
-    let target = request.target.as_deref();
-    let plan = BuildPlan::with_contexts(dockerfile, globals, target, &request.named_contexts)?;
+    let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
+    let planned = plan(request, dockerfile, &globals);
+    let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
+    let (epoch, created) = epoch(&plan.globals)?;
+    progress.event(Event::Planned { steps: &plan.steps });
+    warn_unused(request, &plan.dockerfile, progress);
+
     let afresh = request.no_cache_filter.iter();
     let afresh = afresh.map(|name| plan.stage_number(name));
     let afresh = afresh.collect::<Result<BTreeSet<usize>, _>>()?;
-    refuse(&plan)?;
-    let progress = backend.progress;
-    progress.event(Event::Planned { steps: &plan.steps });
-    warn(request, &plan.dockerfile, progress);
-
-    let bases = Bases::resolve(request, &plan, progress)?;
     let context = reads_context(&plan)
         .then(|| Files::open(&request.context, request.dockerfile.path.as_deref()))
-        .transpose()?;
+        .transpose();
+    let image = |name: &str| bases.as_ref().ok()?.config(name);
+    let opened = context.as_ref().ok().and_then(Option::as_ref);
+    let opened = opened.and_then(Files::directory);
+    let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);
+    warnings.extend(found);
+    let warnings = check::sorted(warnings);
+    tell(progress, &warnings);
+    let (bases, context) = (bases?, context?);
+    check::fail(&checks, &warnings)?;
+    refuse(&plan)?;
     let contexts = files::open_named(request, &plan)?;
     let build = Build {
         request,
@@ -117,21 +135,48 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     commit(request, target, &build.created, &build.secrets)
 }
 
-/// The newest time of a file, in seconds since 1970, and the same as the config writes it.
-fn epoch(request: &BuildRequest) -> Result<(i64, String), BuildError> {
-    let seconds = match request.build_args.get(EPOCH) {
+/// Plans the build, with the triggers that images bring: they may name further stages and images, which may
+/// bring further triggers.
+fn plan(
+    request: &BuildRequest,
+    dockerfile: Dockerfile,
+    globals: &Globals,
+) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
+    let target = request.target.as_deref();
+    let make = |dockerfile| {
+        let contexts = &request.named_contexts;
+        BuildPlan::with_contexts(dockerfile, globals.clone(), target, contexts)
+    };
+    let mut plan = make(dockerfile)?;
+    loop {
+        let bases = Bases::resolve(request, &plan);
+        let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
+        let triggers = triggers.unwrap_or_default();
+        if triggers.is_empty() {
+            return Ok((plan, bases));
+        }
+        let mut dockerfile = plan.dockerfile;
+        for (number, triggers) in &triggers {
+            follow_triggers(&mut dockerfile.stages[*number], triggers)?;
+        }
+        plan = make(dockerfile)?;
+    }
+}
+
+/// The newest time of a file, in seconds since 1970, and the same as the config writes it. A global `ARG`
+/// may say it too.
+fn epoch(globals: &Globals) -> Result<(i64, String), BuildError> {
+    let said = globals.given(EPOCH).or_else(|| globals.get(EPOCH));
+    let seconds = match said.filter(|value| !value.is_empty()) {
         Some(value) => value.parse().ok(),
-        None => Some(request.epoch.unwrap_or(DEFAULT_EPOCH)),
+        None => Some(DEFAULT_EPOCH),
     };
     let known = seconds.and_then(|seconds| {
         let time = Timestamp::from_second(seconds).ok()?;
         Some((seconds, time.to_string()))
     });
     known.ok_or_else(|| BuildError::Epoch {
-        value: match request.build_args.get(EPOCH) {
-            Some(value) => value.clone(),
-            None => request.epoch.unwrap_or_default().to_string(),
-        },
+        value: said.unwrap_or_default().to_owned(),
     })
 }
 
@@ -153,11 +198,7 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
         Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
     };
     for place in 0..plan.stages.len() {
-        let stage = plan.stage(place);
-        if let Some(platform) = &stage.platform {
-            return error("the flag `--platform` of FROM", platform.span);
-        }
-        for Instruction { command, span, .. } in &stage.instructions {
+        for Instruction { command, span, .. } in &plan.stage(place).instructions {
             let what = match command {
                 Command::Add(_) => "ADD",
                 Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
@@ -172,24 +213,14 @@ fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Says what is accepted and probably not meant.
-fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
-    for warning in &dockerfile.warnings {
-        progress.event(Event::Warning {
-            message: &warning.kind.to_string(),
-            span: Some(warning.span),
-        });
+fn tell(progress: &dyn Progress, warnings: &[Warning]) {
+    for warning in warnings {
+        progress.event(Event::Check { warning });
     }
-    let stages = dockerfile.stages.iter().flat_map(|s| &s.instructions);
-    let declared =
-        |name: &str| {
-            dockerfile.global_args.iter().chain(stages.clone()).any(
-                |instruction| match &instruction.command {
-                    Command::Arg(all) => all.iter().any(|one| one.name.text == name),
-                    _ => false,
-                },
-            )
-        };
+}
+
+/// Says what is given for nothing. That is about the command line, and so none of the checks.
+fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     for id in Search::too_short(&request.secrets) {
         progress.event(Event::Warning {
             message: &format!(
@@ -198,14 +229,5 @@ fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress
             span: None,
         });
     }
-    for name in request.build_args.keys() {
-        if !PlannedRun::is_predefined(name) && !declared(name) {
-            progress.event(Event::Warning {
-                message: &format!(
-                    "the build argument {name:?} is used nowhere: no ARG declares it"
-                ),
-                span: None,
-            });
-        }
-    }
+    arguments::warn(&request.build_args, dockerfile, progress);
 }

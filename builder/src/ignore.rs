@@ -6,6 +6,8 @@
 
 mod file;
 
+pub(crate) use file::clean;
+
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -69,6 +71,8 @@ pub enum IgnoreErrorKind {
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
+    /// Whether a pattern matches all there is.
+    everything: bool,
 }
 
 /// What the patterns say of a directory; needed to ask about what is in it.
@@ -117,14 +121,29 @@ impl Ignore {
             });
         }
         let mut patterns = Vec::new();
+        let mut everything = false;
         for (line, pattern) in file::read(text) {
+            everything |= matches!(pattern.as_str(), "*" | "**" | "**/*");
             match Pattern::new(line, &pattern) {
                 Ok(Some(pattern)) => patterns.push(pattern),
                 Ok(None) => {}
                 Err(kind) => return Err(IgnoreError { line, kind }),
             }
         }
-        Ok(Ignore { patterns })
+        Ok(Ignore {
+            patterns,
+            everything,
+        })
+    }
+
+    /// Whether a pattern lets in again what others leave out.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
+    }
+
+    /// Whether a pattern leaves out all there is.
+    pub fn excludes_everything(&self) -> bool {
+        self.everything
     }
 
     /// Whether there is no pattern at all.

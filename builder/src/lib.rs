@@ -4,6 +4,7 @@
 pub mod address;
 pub mod cache;
 pub mod cancel;
+pub mod check;
 mod commit;
 pub mod context;
 pub mod dockerfile;

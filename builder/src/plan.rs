@@ -8,6 +8,7 @@ mod platform;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trigger;
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,13 @@ use image_format::nearest::nearest;
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, ParseError, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
-use crate::request::{NamedContext, context_name};
+use crate::request::{NamedContext, NamedContexts, context_name};
+use trigger::follow_stages;
 
 pub use globals::Globals;
 pub(crate) use globals::name_of;
-
-/// The name of the base with nothing in it.
-const SCRATCH: &str = "scratch";
+pub(crate) use platform::parse as parse_platform;
+pub(crate) use trigger::follow as follow_triggers;
 
 /// What is to be done for one image.
 #[derive(Clone, Debug)]
@@ -105,6 +106,18 @@ pub enum PlanError {
         /// Where.
         span: Span,
     },
+    /// A trigger that the base brings cannot be planned.
+    #[error("the base {of:?} brings a trigger that cannot be followed: ONBUILD {trigger}")]
+    Trigger {
+        /// The trigger.
+        trigger: String,
+        /// The image or stage that brings it.
+        of: String,
+        /// The `FROM`.
+        span: Span,
+        /// Why.
+        source: Box<PlanError>,
+    },
     /// No stage is named like the target.
     #[error("the Dockerfile has no stage {name:?}")]
     NoTarget {
@@ -152,6 +165,7 @@ impl PlanError {
             Self::EmptyBase { span, .. }
             | Self::EmptyPlatform { span, .. }
             | Self::BadPlatform { span, .. }
+            | Self::Trigger { span, .. }
             | Self::NoStage { span, .. }
             | Self::StageInCapitals { span, .. }
             | Self::NotYetBuilt { span, .. } => Some(*span),
@@ -164,6 +178,7 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Word(error) => error.hint.clone(),
+            Self::Trigger { source, .. } => source.hint(),
             Self::BadPlatform { .. } => {
                 Some("write system/architecture, as in linux/arm64 or linux/arm/v7".to_owned())
             }
@@ -205,7 +220,6 @@ enum FileSource {
     Scratch,
     Stage(usize),
     Image { name: String, span: Span },
-    Context { name: String },
 }
 
 impl BuildPlan {
@@ -230,17 +244,15 @@ impl BuildPlan {
         mut dockerfile: Dockerfile,
         globals: Globals,
         target: Option<&str>,
-        contexts: &BTreeMap<String, NamedContext>,
+        contexts: &NamedContexts,
     ) -> Result<Self, PlanError> {
-        let globals = globals.declare(&dockerfile)?;
         for stage in &mut dockerfile.stages {
-            if let Some(name) = &stage.name
-                && find_context(contexts, &name.text, name.span).is_some()
-            {
-                stage.instructions.clear();
-            }
+            take_place(stage, contexts);
         }
-        let found = find_sources(&dockerfile, &globals, contexts)?;
+        let globals = globals.declare(&dockerfile)?;
+        let bases = find_bases(&dockerfile, &globals)?;
+        follow_stages(&mut dockerfile, &bases)?;
+        let found = find_sources(&dockerfile, bases)?;
         let target = target_number(&dockerfile, target)?;
         let needed = needed_stages(&found, target);
         let mut steps = Vec::new();
@@ -253,8 +265,10 @@ impl BuildPlan {
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
-                FileSource::Image { name, span } => Source::Image { name, span },
-                FileSource::Context { name } => Source::Context { name },
+                FileSource::Image { name, span } => match named_context(contexts, &name) {
+                    Some((name, NamedContext::Files(_))) => Source::Context { name },
+                    _ => Source::Image { name, span },
+                },
             };
             stages.push(PlannedStage {
                 number,
@@ -289,11 +303,16 @@ impl BuildPlan {
         &self.dockerfile.stages[self.stages[place].number]
     }
 
-    /// The images that must be there, with the places that name them.
+    /// The images that must be there, with the places that name them; those of a certain platform are not
+    /// among them: see [`PlannedStage::platform`].
     pub fn images(&self) -> impl Iterator<Item = (&str, Span)> {
-        self.sources().filter_map(|(_, source)| match source {
-            Source::Image { name, span } => Some((name.as_str(), *span)),
-            Source::Scratch | Source::Stage(_) | Source::Context { .. } => None,
+        self.stages.iter().flat_map(|stage| {
+            let base = stage.platform.is_none().then_some(&stage.base);
+            let all = base.into_iter().chain(stage.sources.values());
+            all.filter_map(|source| match source {
+                Source::Image { name, span } => Some((name.as_str(), *span)),
+                Source::Scratch | Source::Stage(_) | Source::Context { .. } => None,
+            })
         })
     }
 
@@ -338,57 +357,52 @@ impl BuildPlan {
     }
 }
 
-/// What a named context is to a stage or a `--from`; `None` where no context has this name.
-fn find_context(
-    contexts: &BTreeMap<String, NamedContext>,
+/// A context of this name, which may be written in full, with the name it goes by.
+pub(crate) fn named_context<'a>(
+    contexts: &'a NamedContexts,
     name: &str,
-    span: Span,
-) -> Option<FileSource> {
+) -> Option<(String, &'a NamedContext)> {
     if contexts.is_empty() {
         return None;
     }
-    let key = context_name(name).ok()?;
-    Some(match contexts.get(&key)? {
-        NamedContext::Files(_) => FileSource::Context { name: key },
-        NamedContext::Image(_) => FileSource::Image { name: key, span },
-    })
+    let name = context_name(name).ok()?;
+    let context = contexts.get(&name)?;
+    Some((name, context))
 }
 
-fn find_sources(
-    dockerfile: &Dockerfile,
-    globals: &Globals,
-    contexts: &BTreeMap<String, NamedContext>,
-) -> Result<Vec<Found>, PlanError> {
-    let mut all = Vec::new();
-    for (number, stage) in dockerfile.stages.iter().enumerate() {
-        let named = stage.name.as_ref();
-        let own = named.and_then(|name| find_context(contexts, &name.text, name.span));
-        let base = match own {
-            Some(own) => own,
-            None => find_base(dockerfile, globals, contexts, number, &stage.base)?,
-        };
+/// Makes a stage that has a context's name nothing but that context.
+fn take_place(stage: &mut Stage, contexts: &NamedContexts) {
+    let own = stage.name.as_ref();
+    if let Some((name, _)) = own.and_then(|own| named_context(contexts, &own.text)) {
+        stage.base.text = name;
+        stage.platform = None;
+        stage.instructions.clear();
+    }
+}
+
+type Base = (FileSource, Option<Platform>);
+
+fn find_bases(dockerfile: &Dockerfile, globals: &Globals) -> Result<Vec<Base>, PlanError> {
+    let stages = dockerfile.stages.iter().enumerate();
+    let bases = stages.map(|(number, stage)| {
+        let base = find_base(dockerfile, globals, number, &stage.base)?;
         let platform = stage.platform.as_ref();
         let platform = platform.map(|word| platform::of_from(word, globals, dockerfile.escape));
-        let platform = platform.transpose()?;
+        Ok((base, platform.transpose()?))
+    });
+    bases.collect()
+}
+
+fn find_sources(dockerfile: &Dockerfile, bases: Vec<Base>) -> Result<Vec<Found>, PlanError> {
+    let mut all = Vec::new();
+    for (number, (base, platform)) in bases.into_iter().enumerate() {
+        let stage = &dockerfile.stages[number];
         let mut sources = BTreeMap::new();
         for (at, instruction) in stage.instructions.iter().enumerate() {
-            match &instruction.command {
-                Command::Copy(copy) => {
-                    if let Some(from) = &copy.from {
-                        let found = find_from(dockerfile, contexts, number, from)?;
-                        sources.insert((at, 0), found);
-                    }
-                }
-                Command::Run(run) => {
-                    for (flag, mount) in run.mounts.iter().enumerate() {
-                        if let Some(from) = mount.from() {
-                            let found = find_named(dockerfile, contexts, number, from)?;
-                            sources.insert((at, flag), found);
-                        }
-                    }
-                }
-                _ => {}
-            }
+            let found = find_froms(dockerfile, number, &instruction.command);
+            let found = found.map_err(|error| trigger::wrap(stage, at, error))?;
+            let found = found.into_iter();
+            sources.extend(found.map(|(flag, source)| ((at, flag), source)));
         }
         all.push(Found {
             base,
@@ -399,10 +413,32 @@ fn find_sources(
     Ok(all)
 }
 
+/// What an instruction copies from or mounts, by the number of the flag.
+fn find_froms(
+    dockerfile: &Dockerfile,
+    number: usize,
+    command: &Command,
+) -> Result<Vec<(usize, FileSource)>, PlanError> {
+    match command {
+        Command::Copy(copy) => {
+            let from = copy.from.iter();
+            from.map(|from| Ok((0, find_from(dockerfile, number, from)?)))
+                .collect()
+        }
+        Command::Run(run) => {
+            let mounts = run.mounts.iter().enumerate();
+            mounts
+                .filter_map(|(flag, mount)| Some((flag, mount.from()?)))
+                .map(|(flag, from)| Ok((flag, find_named(dockerfile, number, from)?)))
+                .collect()
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
 fn find_base(
     dockerfile: &Dockerfile,
     globals: &Globals,
-    contexts: &BTreeMap<String, NamedContext>,
     number: usize,
     base: &Word,
 ) -> Result<FileSource, PlanError> {
@@ -415,21 +451,14 @@ fn find_base(
     }
     // Only stages above: the same name below is an image's to docker.
     let above = &dockerfile.stages[..number];
-    let stage = stage_named(above, &name);
-    if stage.is_none()
-        && name != SCRATCH
-        && let Some(context) = find_context(contexts, &name, base.span)
-    {
-        return Ok(context);
-    }
-    Ok(match stage {
+    Ok(match stage_named(above, &name) {
         // `COPY --from` finds it in any case, FROM does not: docker takes it for an image then.
         Some(stage) if !is_exact(&above[stage], &name) => {
             let span = base.span;
             return Err(PlanError::StageInCapitals { name, span });
         }
         Some(stage) => FileSource::Stage(stage),
-        None if name == SCRATCH => FileSource::Scratch,
+        None if name == "scratch" => FileSource::Scratch,
         None => FileSource::Image {
             name,
             span: base.span,
@@ -438,12 +467,7 @@ fn find_base(
 }
 
 /// What `COPY --from` names: a stage also by its number.
-fn find_from(
-    dockerfile: &Dockerfile,
-    contexts: &BTreeMap<String, NamedContext>,
-    own: usize,
-    from: &Word,
-) -> Result<FileSource, PlanError> {
+fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
     let stages = dockerfile.stages.len();
     let span = from.span;
     match from.text.parse::<usize>() {
@@ -454,28 +478,17 @@ fn find_from(
         }),
         Ok(number) if number < own => Ok(FileSource::Stage(number)),
         Ok(_) => Err(not_yet_built(from)),
-        Err(_) => find_named(dockerfile, contexts, own, from),
+        Err(_) => find_named(dockerfile, own, from),
     }
 }
 
 /// What `from` of a mount names.
-fn find_named(
-    dockerfile: &Dockerfile,
-    contexts: &BTreeMap<String, NamedContext>,
-    own: usize,
-    from: &Word,
-) -> Result<FileSource, PlanError> {
+fn find_named(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
     let above = stage_named(&dockerfile.stages[..own], &from.text);
-    // A stage above that is a context's is that already.
-    if above.is_none()
-        && let Some(context) = find_context(contexts, &from.text, from.span)
-    {
-        return Ok(context);
-    }
     match above.or_else(|| stage_named(&dockerfile.stages, &from.text)) {
         Some(number) if number < own => Ok(FileSource::Stage(number)),
         Some(_) => Err(not_yet_built(from)),
-        None if from.text == SCRATCH => Ok(FileSource::Scratch),
+        None if from.text == "scratch" => Ok(FileSource::Scratch),
         None => Ok(FileSource::Image {
             name: from.text.clone(),
             span: from.span,
@@ -506,12 +519,7 @@ fn check_mounts(stage: &Stage, escape: char) -> Result<(), PlanError> {
 
 /// Of two stages with one name the later is meant.
 fn stage_named(stages: &[Stage], name: &str) -> Option<usize> {
-    stages.iter().rposition(|stage| {
-        stage
-            .name
-            .as_ref()
-            .is_some_and(|word| word.text.eq_ignore_ascii_case(name))
-    })
+    stages.iter().rposition(|stage| stage.is_named(name))
 }
 
 fn is_exact(stage: &Stage, name: &str) -> bool {
@@ -562,16 +570,22 @@ fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Ve
         Some(word) => word.text.clone(),
         None => format!("stage-{number}"),
     };
-    let own = stage.instructions.iter().map(|instruction| {
+    let from = text::on_one_line(&dockerfile.source, stage.span, dockerfile.escape);
+    let own = stage.instructions.iter().enumerate();
+    let own = own.map(|(at, instruction)| {
         let kind = match instruction.command {
             Command::Run(_) => StepKind::Run,
             Command::Add(_) | Command::Copy(_) | Command::Workdir(_) => StepKind::Copy,
             _ => StepKind::Config,
         };
-        (instruction.span, kind)
+        let text = match stage.triggers.get(at) {
+            Some(trigger) => text::of_trigger(trigger),
+            None => text::of_instruction(dockerfile, instruction),
+        };
+        (text, instruction.span, kind)
     });
     let of = stage.instructions.len() + 1;
-    for (at, (span, kind)) in std::iter::once((stage.span, StepKind::Base))
+    for (at, (text, span, kind)) in std::iter::once((from, stage.span, StepKind::Base))
         .chain(own)
         .enumerate()
     {
@@ -580,7 +594,7 @@ fn add_steps(dockerfile: &Dockerfile, number: usize, named: bool, steps: &mut Ve
             stage: name.clone(),
             number: at + 1,
             of,
-            text: text::on_one_line(&dockerfile.source, span, dockerfile.escape),
+            text,
             span,
             kind,
         });

@@ -6,6 +6,7 @@ use image_format::layout::Layer;
 
 use crate::cache::explain::Reason;
 use crate::dockerfile::Span;
+use crate::dockerfile::check::Warning;
 
 /// Takes a build's events. Called from several threads at once; it must not block for long.
 pub trait Progress: Send + Sync {
@@ -78,7 +79,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The steps that are going to be taken, stage by stage. Always the first event.
+    /// The steps that are going to be taken, stage by stage. The first event, but where there is no plan:
+    /// then what the checks found is all that comes.
     Planned {
         /// The steps, by their numbers.
         steps: &'a [StepInfo],
@@ -133,6 +135,11 @@ pub enum Event<'a> {
         message: &'a str,
         /// Where, in the Dockerfile.
         span: Option<Span>,
+    },
+    /// Something that a check of the Dockerfile found.
+    Check {
+        /// What, and where.
+        warning: &'a Warning,
     },
     /// The image is written and made durable.
     Writing,

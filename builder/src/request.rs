@@ -49,7 +49,7 @@ pub struct BuildRequest {
     /// Set it to end the build.
     pub cancel: Cancel,
     /// `--build-context`, by [`context_name`]: each comes before a stage or an image of that name.
-    pub named_contexts: BTreeMap<String, NamedContext>,
+    pub named_contexts: NamedContexts,
     /// `--no-cache-filter`: the stages, by name or number from 0, whose steps are done whatever the
     /// cache holds.
     pub no_cache_filter: Vec<String>,
@@ -133,6 +133,9 @@ pub enum NamedContext {
     /// An image, whose config comes along where a stage stands on it.
     Image(Box<Image>),
 }
+
+/// Named contexts by [`context_name`].
+pub type NamedContexts = BTreeMap<String, NamedContext>;
 
 /// The name of a build context as docker compares it: `docker.io/library/x:latest` is `x`.
 ///

@@ -11,7 +11,8 @@ use image_format::snapshot::LayerSource;
 use serde_json::Value;
 
 /// Where programs are looked for when an image does not say; docker puts it into every image.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What tools know an image by that was built from a Dockerfile.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
@@ -52,6 +53,7 @@ impl StageState {
             own_cmd: false,
             ..below.clone()
         };
+        stage.config.config.on_build.clear();
         let env = stage.config.config.env.iter().map(|entry| split(entry));
         stage
             .env
@@ -59,8 +61,9 @@ impl StageState {
         stage
     }
 
-    /// On an image with this config and these layers.
+    /// On an image with this config and these layers; its triggers are this stage's own instructions.
     pub(crate) fn on(mut config: ImageConfig, layers: Vec<Descriptor>) -> Self {
+        config.config.on_build.clear();
         let env = &mut config.config.env;
         if !env.iter().any(|entry| split(entry).0 == "PATH") {
             env.push(format!("PATH={DEFAULT_PATH}"));

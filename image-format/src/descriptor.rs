@@ -3,7 +3,6 @@
 //! Source: OCI image specification, `descriptor.md`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,17 +71,6 @@ pub struct Platform {
     pub extra: BTreeMap<String, Value>,
 }
 
-impl fmt::Display for Platform {
-    /// As in `linux/arm64/v8`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) => write!(f, "/{variant}"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Platform {
     /// The platform that this binary runs on.
     #[must_use]
@@ -99,6 +87,26 @@ impl Platform {
             os: "linux".to_owned(),
             variant: None,
             extra: BTreeMap::new(),
+        }
+    }
+
+    /// Whether what is made for this platform is what is wanted for the other; a variant that one of them
+    /// does not say is any.
+    #[must_use]
+    pub fn runs(&self, wanted: &Platform) -> bool {
+        let variants = self.variant.as_ref().zip(wanted.variant.as_ref());
+        (&self.os, &self.architecture) == (&wanted.os, &wanted.architecture)
+            && variants.is_none_or(|(own, wanted)| own == wanted)
+    }
+}
+
+impl std::fmt::Display for Platform {
+    /// As in `linux/arm64/v8`.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(formatter, "/{variant}"),
+            None => Ok(()),
         }
     }
 }

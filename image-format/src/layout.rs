@@ -171,9 +171,14 @@ pub enum NotAnImage {
     /// Neither a manifest nor an index.
     #[error("its media type is {0:?}")]
     MediaType(String),
-    /// An index without a manifest for this machine.
-    #[error("none of its manifests is for {0}")]
-    Platform(String),
+    /// An index without a manifest for the platform.
+    #[error("none of its manifests is for {wanted}: there are {}", .there.join(", "))]
+    Platform {
+        /// The platform.
+        wanted: String,
+        /// Those that it has.
+        there: Vec<String>,
+    },
     /// The config lists another number of layers than the manifest.
     #[error("its manifest has {layers} layers and its config {diff_ids}")]
     Layers {

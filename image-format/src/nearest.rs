@@ -6,7 +6,16 @@ pub fn nearest<S: AsRef<str>>(
     name: &str,
     candidates: impl IntoIterator<Item = S>,
 ) -> Option<String> {
-    let most = (name.chars().count() / 3).max(1);
+    within((name.chars().count() / 3).max(1), name, candidates)
+}
+
+/// The candidate that takes the fewest edits from `name`, if those are `most` or less.
+#[must_use]
+pub fn within<S: AsRef<str>>(
+    most: usize,
+    name: &str,
+    candidates: impl IntoIterator<Item = S>,
+) -> Option<String> {
     candidates
         .into_iter()
         .map(|candidate| (distance(name, candidate.as_ref()), candidate))

@@ -1,8 +1,8 @@
 //! `mkimg build`.
 
 mod annotation;
-mod arguments;
-mod context;
+pub(super) mod arguments;
+pub(super) mod context;
 mod given;
 mod nowhere;
 mod on_demand;
@@ -13,14 +13,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use builder::cancel::Cancel;
+use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::{Offline, Remote};
+use builder::remote::Remote;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use runner::userns::{self, Rung, UsernsError};
 
+use super::check;
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::environment::source_date_epoch;
@@ -77,6 +79,9 @@ pub struct BuildArgs {
     /// A limit of the processes of RUN, as in nofile=1024:2048; -1 is no limit
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
+    /// Check the Dockerfile, as `mkimg check` does, and build nothing
+    #[arg(long)]
+    check: bool,
     /// How to show what happens
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     progress: Mode,
@@ -118,6 +123,18 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let shm_size = given::shm_size(args.shm_size.as_deref())?;
     let ulimits = given::ulimits(&args.ulimit)?;
     let epoch = source_date_epoch()?;
+    if args.check {
+        let (context, dockerfile) = args.context.for_check()?;
+        let request = CheckRequest {
+            store: globals.existing_store(),
+            context,
+            dockerfile,
+            build_args,
+            target: args.target.clone(),
+            platform: Platform::host(),
+        };
+        return check::report(&request, check::Format::Text);
+    }
     let time = arguments::time(&build_args, epoch)?;
     let context = args.context.check()?;
     let display = Display::new(match args.quiet {
@@ -129,10 +146,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let store = globals.open_store()?;
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
-    let remote: &dyn Remote = &Offline;
+    // What it fetched stays as long as it does.
+    let network = remote::Network::new(&store);
     let loaded = context.load(&Reader {
         store: &store,
-        remote,
+        remote: &network,
         time,
         cancel: &cancel,
     })?;
@@ -161,7 +179,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let built = match build(&request, rung, &display, remote) {
+    let built = match build(&request, rung, &display, &network) {
         Ok(built) => built,
         Err(BuildError::Cancelled) => {
             return Err(ended(display, &interrupt, BuildError::Cancelled));

@@ -96,7 +96,7 @@ fn store(error: &StoreError) -> Option<String> {
             Some("mkimg verify lists all that is damaged in the store".into())
         }
         StoreError::NotAnImage {
-            reason: NotAnImage::Platform(_),
+            reason: NotAnImage::Platform { .. },
             ..
         } => Some("get the image for this machine's platform".into()),
         _ => None,

@@ -7,8 +7,19 @@ use builder::dockerfile::Span;
 
 use crate::output::plain;
 
+/// How bad it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Severity<'a> {
+    /// Nothing goes on.
+    Error,
+    /// It goes on; a rule of this name says it should not be so.
+    Warning(&'a str),
+}
+
 /// A place in a text, and what is wrong there.
 pub struct Place<'a> {
+    /// How bad it is.
+    pub severity: Severity<'a>,
     /// What the text is called: a path.
     pub name: &'a str,
     /// The text.
@@ -27,8 +38,10 @@ pub fn print(place: &Place<'_>) {
     let _ = writeln!(anstream::stderr().lock(), "{}", render(place));
 }
 
-fn render(place: &Place<'_>) -> String {
+/// The text of it, in colour.
+pub fn render(place: &Place<'_>) -> String {
     let Place {
+        severity,
         name,
         text,
         span,
@@ -43,7 +56,12 @@ fn render(place: &Place<'_>) -> String {
     let source = Snippet::source(*text)
         .path(plain(name))
         .annotation(AnnotationKind::Primary.span(range));
-    let mut group = Level::ERROR.primary_title(plain(message)).element(source);
+    let message = plain(message);
+    let title = match severity {
+        Severity::Error => Level::ERROR.primary_title(message),
+        Severity::Warning(rule) => Level::WARNING.primary_title(message).id(*rule),
+    };
+    let mut group = title.element(source);
     if let Some(hint) = hint {
         group = group.element(Level::HELP.message(plain(hint)));
     }
@@ -62,6 +80,7 @@ mod tests {
             line: 1 + text[..start].matches('\n').count(),
         };
         let rendered = render(&Place {
+            severity: Severity::Error,
             name: "dir/Dockerfile",
             text,
             span,
@@ -95,6 +114,7 @@ mod tests {
         assert!(!shown.contains("\x1b[2J"), "{shown:?}");
         for (start, end) in [(0, 0), (3, 900), (900, 901), (9, 8)] {
             render(&Place {
+                severity: Severity::Error,
                 name: "x",
                 text: "FROM é",
                 span: Span {

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runner::terminal::WindowSize;
 
 use super::lines::Streams;
-use super::{missed, title};
+use super::{checked, missed, title};
 use crate::output::units;
 
 /// How often times are drawn anew.
@@ -128,6 +128,7 @@ impl Drawn {
                 let message = crate::output::plain(message);
                 self.print(&format!("warning: {message}{}", line.unwrap_or_default()));
             }
+            Event::Check { warning } => self.print(&checked(warning)),
             _ => {}
         }
     }

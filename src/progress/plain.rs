@@ -8,7 +8,7 @@ use std::time::Instant;
 use builder::progress::{Event, Outcome, StepId};
 
 use super::lines::Streams;
-use super::{missed, title};
+use super::{checked, missed, title};
 
 /// Prints lines.
 #[derive(Default)]
@@ -89,6 +89,7 @@ impl State {
                 let message = crate::output::plain(message);
                 format!("warning: {message}{}\n", line.unwrap_or_default())
             }
+            Event::Check { warning } => format!("{}\n", checked(warning)),
             Event::Missed { step, reasons } => format!("#{} {}\n", step + 1, missed(reasons)),
             Event::Writing => "writing the image\n".to_owned(),
             _ => String::new(),

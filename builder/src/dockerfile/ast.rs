@@ -17,6 +17,8 @@ pub struct Dockerfile {
     pub global_args: Vec<Instruction>,
     /// The stages, at least one, in the order of the file.
     pub stages: Vec<Stage>,
+    /// The comments before instructions, in the order of the file.
+    pub comments: Vec<Comment>,
     /// What docker accepts and people rarely mean.
     pub warnings: Vec<Warning>,
 }
@@ -49,6 +51,17 @@ impl Default for Rules {
     }
 }
 
+/// A comment among those right before an instruction; a `#` alone ends those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// What it says, without the `#` and the blanks around.
+    pub text: String,
+    /// The first byte of the instruction that it stands before.
+    pub before: usize,
+    /// Where.
+    pub span: Span,
+}
+
 /// A `FROM` and what follows it up to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -64,6 +77,75 @@ pub struct Stage {
     pub keyword: Span,
     /// The instructions after `FROM`.
     pub instructions: Vec<Instruction>,
+    /// Once it is planned: the triggers that its base brings, as its config keeps them. They are the first
+    /// instructions, and their places are that of the `FROM`.
+    pub triggers: Vec<String>,
+}
+
+impl Dockerfile {
+    /// The instruction that a byte is in; `FROM` is none of them.
+    #[must_use]
+    pub fn instruction_at(&self, at: usize) -> Option<&Instruction> {
+        let next = self.stages.partition_point(|stage| stage.span.start <= at);
+        let all = match next.checked_sub(1) {
+            Some(stage) => &self.stages.get(stage)?.instructions,
+            None => &self.global_args,
+        };
+        let next = all.partition_point(|one| one.span.start <= at);
+        let found = all.get(next.checked_sub(1)?)?;
+        (at < found.span.end).then_some(found)
+    }
+
+    /// The comments right before the instruction that begins at this byte.
+    #[must_use]
+    pub fn comments_before(&self, instruction: usize) -> &[Comment] {
+        let from = self
+            .comments
+            .partition_point(|one| one.before < instruction);
+        let rest = &self.comments[from..];
+        &rest[..rest.partition_point(|one| one.before == instruction)]
+    }
+}
+
+impl Stage {
+    /// What its `ONBUILD`s leave for the stages on it.
+    pub fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.instructions
+            .iter()
+            .filter_map(|instruction| match &instruction.command {
+                Command::Onbuild(trigger) => Some(trigger.text.as_str()),
+                _ => None,
+            })
+    }
+
+    /// Whether `COPY --from=name` means this stage: in any case.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let own = self.name.as_ref();
+        own.is_some_and(|own| own.text.eq_ignore_ascii_case(name))
+    }
+
+    /// Where the word `AS` stands, as it is written.
+    #[must_use]
+    pub fn as_keyword(&self, source: &Source) -> Option<Span> {
+        let (from, to) = (self.base.span.end, self.name.as_ref()?.span.start);
+        let between = source.text().get(from..to)?.trim_end();
+        let start = from + between.len().checked_sub(2)?;
+        Some(source.span(start, from + between.len()))
+    }
+}
+
+impl Comment {
+    /// What it says to a linter about the instruction that it stands before.
+    #[must_use]
+    pub fn check(&self) -> Option<Word> {
+        let (name, value) = self.text.split_once('=')?;
+        let is = name.trim_end().eq_ignore_ascii_case("check");
+        is.then(|| Word {
+            text: value.trim_start().to_owned(),
+            span: self.span,
+        })
+    }
 }
 
 /// One instruction.
@@ -359,7 +441,10 @@ pub struct Warning {
 pub enum WarningKind {
     /// Docker joins such lines, and says it will stop doing so.
     #[error("empty line inside a continued instruction")]
-    EmptyContinuation,
+    EmptyContinuation {
+        /// The last line that is joined, from 1: where docker says it.
+        last_line: usize,
+    },
     /// `CMD ["a" "b"]`: run by a shell, brackets and all.
     #[error("this looks like a JSON array but is not one, so a shell gets it as it is")]
     NotQuiteJson,

@@ -220,7 +220,11 @@ fn expand_heredocs(
 
 impl Heredoc {
     /// The content, its variables expanded where they are to be.
-    fn expanded(&self, lookup: Lookup<'_>, asked: &mut Asked) -> Result<String, ParseError> {
+    pub(super) fn expanded(
+        &self,
+        lookup: Lookup<'_>,
+        asked: &mut Asked,
+    ) -> Result<String, ParseError> {
         let content = self.content();
         if !self.expand || !content.contains(['$', '\\']) {
             return Ok(content);

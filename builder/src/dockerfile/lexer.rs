@@ -1,6 +1,6 @@
 //! From the text to logical lines: comments, continuations and heredocs.
 
-use super::ast::{Checks, Heredoc, Warning, WarningKind};
+use super::ast::{Checks, Comment, Heredoc, Warning, WarningKind};
 use super::directive;
 use super::error::{ParseError, ParseErrorKind};
 use super::heredoc::Opening;
@@ -62,15 +62,28 @@ impl PhysicalLine<'_> {
 pub(super) struct Lexer<'a> {
     source: &'a Source,
     lines: std::iter::Peekable<std::vec::IntoIter<PhysicalLine<'a>>>,
+    read: Read,
+}
+
+/// What is left of the lines when all instructions are read.
+#[derive(Default)]
+pub(super) struct Read {
     /// The escape character.
     pub escape: char,
     /// `# check`
     pub checks: Checks,
     /// What docker warns of.
     pub warnings: Vec<Warning>,
+    /// The comments before instructions.
+    pub comments: Vec<Comment>,
 }
 
 impl<'a> Lexer<'a> {
+    /// Ends the reading.
+    pub(super) fn finish(self) -> Read {
+        self.read
+    }
+
     /// Reads the directives at the top.
     pub(super) fn new(source: &'a Source) -> Result<Self, ParseError> {
         let text = source.text();
@@ -90,25 +103,47 @@ impl<'a> Lexer<'a> {
         Ok(Lexer {
             source,
             lines,
-            escape: directives.escape,
-            checks: directives.checks,
-            warnings: Vec::new(),
+            read: Read {
+                escape: directives.escape,
+                checks: directives.checks,
+                ..Read::default()
+            },
         })
+    }
+
+    /// The escape character.
+    pub(super) fn escape(&self) -> char {
+        self.read.escape
+    }
+
+    /// The text.
+    pub(super) fn source(&self) -> &'a Source {
+        self.source
     }
 
     /// The next line that holds an instruction.
     pub(super) fn line(&mut self) -> Option<Line> {
+        let mut comments = Vec::new();
         loop {
             let line = self.lines.next()?;
             let trimmed = line.body.trim_start();
             if trimmed.starts_with('#') {
+                match self.comment(line) {
+                    Some(comment) => comments.push(comment),
+                    None => comments.clear(),
+                }
                 continue;
             }
             let start = line.start + (line.body.len() - trimmed.len());
-            let (first, continued) = without_continuation(trimmed, self.escape);
+            let (first, continued) = without_continuation(trimmed, self.read.escape);
             if first.is_empty() && !continued {
                 continue;
             }
+            let comments = comments.into_iter();
+            self.read.comments.extend(comments.map(|comment| Comment {
+                before: start,
+                ..comment
+            }));
             let joined = Line {
                 text: first.to_owned(),
                 pieces: vec![(0, start)],
@@ -118,9 +153,24 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// A comment, still without its instruction; none of a `#` alone. As docker has it, one that is indented
+    /// keeps its `#`, and so is neither a description nor an option.
+    fn comment(&self, line: PhysicalLine<'_>) -> Option<Comment> {
+        let mut letters = line.body.chars();
+        letters.next();
+        let text = letters.as_str().trim();
+        (!text.is_empty()).then(|| Comment {
+            text: text.to_owned(),
+            before: 0,
+            span: self.source.span(line.start, line.end()),
+        })
+    }
+
     /// Appends the lines that continue one.
     fn join(&mut self, mut joined: Line) -> Line {
+        let mut last = 0;
         for line in self.lines.by_ref() {
+            last = line.start;
             let trimmed = line.body.trim_start();
             if trimmed.starts_with('#') {
                 continue;
@@ -130,7 +180,7 @@ impl<'a> Lexer<'a> {
                 joined.empty.get_or_insert_with(span);
                 continue;
             }
-            let (piece, more) = without_continuation(line.body, self.escape);
+            let (piece, more) = without_continuation(line.body, self.read.escape);
             joined.pieces.push((joined.text.len(), line.start));
             joined.text.push_str(piece);
             if !more {
@@ -138,8 +188,10 @@ impl<'a> Lexer<'a> {
             }
         }
         if let Some(span) = joined.empty {
-            self.warnings.push(Warning {
-                kind: WarningKind::EmptyContinuation,
+            self.read.warnings.push(Warning {
+                kind: WarningKind::EmptyContinuation {
+                    last_line: self.source.span(last, last).line,
+                },
                 span,
             });
         }

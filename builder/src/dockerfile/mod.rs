@@ -3,6 +3,7 @@
 //! Semantics are those of docker's own front end; nothing is skipped.
 
 pub mod ast;
+pub mod check;
 pub mod directive;
 pub mod duration;
 pub mod error;
@@ -28,7 +29,7 @@ pub use ast::{Command, CommandLine, Dockerfile, Instruction, Stage, Word};
 pub use error::{ParseError, ParseErrorKind};
 pub use heredoc::is_heredoc;
 pub use ownership::OwnershipError;
-pub use parser::{parse, parse_trigger};
+pub use parser::{parse, parse_as_far, parse_trigger};
 pub use span::{Position, Source, Span};
 
 /// Largest Dockerfile in bytes.

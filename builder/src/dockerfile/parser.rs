@@ -13,28 +13,36 @@ use super::statement::Statement;
 /// # Errors
 /// When docker would refuse the text.
 pub fn parse(text: &str) -> Result<Dockerfile, ParseError> {
+    match parse_as_far(text) {
+        (dockerfile, None) => Ok(dockerfile),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Parses a Dockerfile up to its first mistake: what stands above it can be checked all the same.
+pub fn parse_as_far(text: &str) -> (Dockerfile, Option<ParseError>) {
     let source = Source::new(text);
     let mut parser = Parser::default();
-    let lexer = parser.all(&source)?;
-    let (escape, checks) = (lexer.escape, lexer.checks);
-    parser.warnings.extend(lexer.warnings);
-    if parser.stages.is_empty() {
-        let (kind, span) = match parser.global_args.first() {
-            Some(first) => (ParseErrorKind::NoFrom, first.span),
-            None => (ParseErrorKind::NoInstructions, source.span(0, 0)),
-        };
-        return Err(ParseError::new(kind, span)
-            .hint("begin with FROM and the image to build on, or FROM scratch"));
-    }
+    let (read, error) = match Lexer::new(&source) {
+        Ok(mut lexer) => {
+            let read = parser.all(&mut lexer);
+            let error = read.and_then(|()| parser.has_stages(&source)).err();
+            (lexer.finish(), error)
+        }
+        Err(error) => (Default::default(), Some(error)),
+    };
+    parser.warnings.extend(read.warnings);
     parser.warnings.sort_by_key(|warning| warning.span);
-    Ok(Dockerfile {
+    let dockerfile = Dockerfile {
         source,
-        escape,
-        checks,
+        escape: read.escape,
+        checks: read.checks,
         global_args: parser.global_args,
         stages: parser.stages,
+        comments: read.comments,
         warnings: parser.warnings,
-    })
+    };
+    (dockerfile, error)
 }
 
 /// Parses a trigger that a base image brings, as its config keeps it. Its places are all `at`, where the
@@ -48,7 +56,7 @@ pub fn parse_trigger(text: &str, at: Span) -> Result<Instruction, ParseError> {
         trigger: true,
         ..Parser::default()
     };
-    parser.all(&source)?;
+    parser.all(&mut Lexer::new(&source)?)?;
     let count = parser.global_args.len();
     match parser.global_args.pop() {
         Some(instruction) if count == 1 => Ok(instruction),
@@ -66,16 +74,27 @@ struct Parser {
 }
 
 impl Parser {
-    fn all<'a>(&mut self, source: &'a Source) -> Result<Lexer<'a>, ParseError> {
-        let mut lexer = Lexer::new(source)?;
+    fn has_stages(&self, source: &Source) -> Result<(), ParseError> {
+        if !self.stages.is_empty() {
+            return Ok(());
+        }
+        let (kind, span) = match self.global_args.first() {
+            Some(first) => (ParseErrorKind::NoFrom, first.span),
+            None => (ParseErrorKind::NoInstructions, source.span(0, 0)),
+        };
+        Err(ParseError::new(kind, span)
+            .hint("begin with FROM and the image to build on, or FROM scratch"))
+    }
+
+    fn all(&mut self, lexer: &mut Lexer<'_>) -> Result<(), ParseError> {
         while let Some(line) = lexer.line() {
-            let statement = Statement::new(source, &line, lexer.escape);
+            let statement = Statement::new(lexer.source(), &line, lexer.escape());
             let openings = statement.openings().into_iter();
             let heredocs = openings.map(|(opening, span)| lexer.heredoc(opening, span));
             let heredocs = heredocs.collect::<Result<Vec<_>, _>>()?;
             self.statement(&statement.with_heredocs(heredocs))?;
         }
-        Ok(lexer)
+        Ok(())
     }
 
     fn statement(&mut self, statement: &Statement<'_>) -> Result<(), ParseError> {
@@ -166,6 +185,7 @@ fn stage(statement: &Statement<'_>) -> Result<Stage, ParseError> {
         span: whole,
         keyword: statement.keyword_span(),
         instructions: Vec::new(),
+        triggers: Vec::new(),
     })
 }
 

@@ -2,54 +2,116 @@
 
 use std::collections::BTreeMap;
 
-use image_format::layout::{Image, Store, StoreError};
+use image_format::config::ImageConfig;
+use image_format::descriptor::Platform;
+use image_format::layout::{Image, StoreError};
 
 use crate::dockerfile::Span;
 use crate::error::BuildError;
-use crate::plan::{BuildPlan, Source};
-use crate::progress::{Event, Progress};
-use crate::request::{BuildRequest, NamedContext, context_name};
+use crate::plan::{BuildPlan, Source, named_context};
+use crate::request::{BuildRequest, NamedContext};
 
 /// The images of a plan, by the names it has for them.
-pub(super) struct Bases(BTreeMap<String, Image>);
+pub(super) struct Bases {
+    images: BTreeMap<String, Image>,
+    /// Those of a certain platform, by the place of the stage on them.
+    of_platform: BTreeMap<usize, Image>,
+}
 
 impl Bases {
     /// Finds them: a named context comes before an image of the store.
-    pub(super) fn resolve(
-        request: &BuildRequest,
-        plan: &BuildPlan,
-        progress: &dyn Progress,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn resolve(request: &BuildRequest, plan: &BuildPlan) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
-            if images.contains_key(name) {
-                continue;
-            }
-            let named = context_name(name).ok();
-            let named = named.and_then(|name| request.named_contexts.get(&name));
-            let image = match named {
-                Some(NamedContext::Image(image)) => Image::clone(image),
-                _ => resolve(&request.store, name, span)?,
-            };
-            warn_of_platform(name, span, &image, progress);
-            images.insert(name.to_owned(), image);
-        }
-        for stage in &plan.stages {
-            if let Source::Image { name, span } = &stage.base {
-                refuse_triggers(name, *span, &images[name])?;
+            if !images.contains_key(name) {
+                let image = resolve(request, name, span, &Platform::host())?;
+                images.insert(name.to_owned(), image);
             }
         }
-        Ok(Self(images))
+        let mut of_platform = BTreeMap::new();
+        for (place, stage) in plan.stages.iter().enumerate() {
+            if let (Source::Image { name, span }, Some(platform)) = (&stage.base, &stage.platform) {
+                let image = resolve(request, name, *span, platform)?;
+                check_platform(name, *span, &image, platform)?;
+                of_platform.insert(place, image);
+            }
+        }
+        Ok(Self {
+            images,
+            of_platform,
+        })
+    }
+
+    /// The config of an image, where the plan has it.
+    pub(super) fn config(&self, name: &str) -> Option<ImageConfig> {
+        Some(self.images.get(name)?.config.clone())
     }
 
     /// An image of the plan.
     pub(super) fn get(&self, name: &str) -> &Image {
-        &self.0[name]
+        &self.images[name]
+    }
+
+    /// The image that the stage at this place stands on.
+    pub(super) fn of_stage(&self, place: usize, name: &str) -> &Image {
+        let platform = self.of_platform.get(&place);
+        platform.unwrap_or_else(|| &self.images[name])
+    }
+
+    /// The triggers that images bring and that the plan does not have yet, by the number of the stage.
+    pub(super) fn triggers(&self, plan: &BuildPlan) -> Vec<(usize, Vec<String>)> {
+        let stages = plan.stages.iter().enumerate();
+        let brought = stages.filter_map(|(place, planned)| {
+            let Source::Image { name, .. } = &planned.base else {
+                return None;
+            };
+            let triggers = &self.of_stage(place, name).config.config.on_build;
+            let new = !triggers.is_empty() && plan.stage(place).triggers.is_empty();
+            new.then(|| (planned.number, triggers.clone()))
+        });
+        brought.collect()
     }
 }
 
-fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
-    store.resolve(name).map_err(|error| match error {
+fn check_platform(
+    name: &str,
+    span: Span,
+    image: &Image,
+    wanted: &Platform,
+) -> Result<(), BuildError> {
+    let there = platform_of(image);
+    if there.runs(wanted) {
+        return Ok(());
+    }
+    Err(BuildError::Platform {
+        name: name.to_owned(),
+        wanted: wanted.to_string(),
+        there: there.to_string(),
+        span,
+    })
+}
+
+fn platform_of(image: &Image) -> Platform {
+    let config = &image.config;
+    Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..Platform::host()
+    }
+}
+
+fn resolve(
+    request: &BuildRequest,
+    name: &str,
+    span: Span,
+    platform: &Platform,
+) -> Result<Image, BuildError> {
+    if let Some((_, NamedContext::Image(image))) = named_context(&request.named_contexts, name) {
+        return Ok(Image::clone(image));
+    }
+    let image = request.store.resolve_for(name, platform);
+    image.map_err(|error| match error {
         StoreError::NoImage { name, nearest } => BuildError::NoBase {
             name,
             nearest,
@@ -60,31 +122,5 @@ fn resolve(store: &Store, name: &str, span: Span) -> Result<Image, BuildError> {
             span,
             source: Box::new(source),
         },
-    })
-}
-
-fn warn_of_platform(name: &str, span: Span, image: &Image, progress: &dyn Progress) {
-    let host = image_format::descriptor::Platform::host();
-    let config = &image.config;
-    if (&config.os, &config.architecture) != (&host.os, &host.architecture) {
-        let (os, architecture) = (&config.os, &config.architecture);
-        progress.event(Event::Warning {
-            message: &format!(
-                "the image {name:?} is for {os}/{architecture}, and this machine is {}/{}",
-                host.os, host.architecture
-            ),
-            span: Some(span),
-        });
-    }
-}
-
-/// What is not followed is refused, not left out.
-fn refuse_triggers(name: &str, span: Span, image: &Image) -> Result<(), BuildError> {
-    if image.config.config.on_build.is_empty() {
-        return Ok(());
-    }
-    Err(BuildError::OnBuild {
-        name: name.to_owned(),
-        span,
     })
 }

@@ -18,6 +18,14 @@ pub(super) enum Files {
 }
 
 impl Files {
+    /// The directory, if they are in one.
+    pub(super) fn directory(&self) -> Option<&Context> {
+        match self {
+            Self::Directory(context) => Some(context),
+            Self::Layers(_) => None,
+        }
+    }
+
     /// Opens them. The ignore file of `dockerfile`, a path, comes before that of the directory.
     pub(super) fn open(
         source: &ContextSource,

@@ -67,7 +67,7 @@ impl Build<'_> {
                     return self.on_context(step, name);
                 }
                 Source::Scratch => StageState::scratch(&self.request.platform),
-                Source::Image { name, .. } => StageState::image(self.bases.get(name)),
+                Source::Image { name, .. } => StageState::image(self.bases.of_stage(place, name)),
                 // The schedule begins a stage when those it needs are built.
                 Source::Stage(other) => {
                     StageState::stage(built[*other].get().ok_or(BuildError::Cancelled)?)
@@ -84,9 +84,13 @@ impl Build<'_> {
                 span: instruction.span,
             };
             let from = planned.sources.get(&(at, 0));
-            self.step(step.id, || {
+            let followed = self.step(step.id, || {
                 let outcome = self.instruction(&mut state, step, instruction, from)?;
                 Ok(((), outcome))
+            });
+            followed.map_err(|error| match self.plan.stage(place).triggers.get(at) {
+                Some(trigger) => error.in_trigger(trigger, self.plan.stage(place)),
+                None => error,
             })?;
         }
         Ok(state)
@@ -141,26 +145,13 @@ impl Build<'_> {
         Ok(Outcome::Done(None))
     }
 
-    /// Expands an instruction; its variables that stand for nothing are told of.
+    /// Expands an instruction.
     fn expand(&self, state: &StageState, written: &Instruction) -> Result<Instruction, BuildError> {
         if let Command::Arg(_) = written.command {
             // Each of its words sees those before it: it expands them itself.
             return Ok(written.clone());
         }
         let lookup = |name: &str| state.lookup(name);
-        let (instruction, asked) = written.expand(self.plan.dockerfile.escape, &lookup)?;
-        for name in &asked.unset {
-            let message = match self.plan.globals.get(name) {
-                Some(_) => format!(
-                    "the variable {name} is not set in this stage: it takes `ARG {name}` after FROM"
-                ),
-                None => format!("the variable {name} is not set, and stands for nothing"),
-            };
-            self.backend.progress.event(Event::Warning {
-                message: &message,
-                span: Some(written.span),
-            });
-        }
-        Ok(instruction)
+        Ok(written.expand(self.plan.dockerfile.escape, &lookup)?.0)
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn read(text: &str) -> Vec<(usize, String)> {
 }
 
 /// A path without `.`, needless slashes, and `..` as far as it can be resolved in words (Go's `filepath.Clean`).
-pub(super) fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {

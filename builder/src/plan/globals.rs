@@ -38,8 +38,16 @@ impl Globals {
         Self { given, values }
     }
 
+    /// The same where nobody gives a build argument, but for those of the platforms.
+    pub(crate) fn without_given(&self) -> Self {
+        Self {
+            given: BTreeMap::new(),
+            values: self.values.clone(),
+        }
+    }
+
     /// Takes in the `ARG`s before the first `FROM`.
-    pub(super) fn declare(mut self, dockerfile: &Dockerfile) -> Result<Self, ParseError> {
+    pub(crate) fn declare(mut self, dockerfile: &Dockerfile) -> Result<Self, ParseError> {
         for instruction in &dockerfile.global_args {
             let Command::Arg(declarations) = &instruction.command else {
                 continue;
@@ -58,7 +66,7 @@ impl Globals {
     }
 
     /// A word with its variables expanded.
-    pub(super) fn expand(&self, word: &Word, escape: char) -> Result<String, ParseError> {
+    pub(crate) fn expand(&self, word: &Word, escape: char) -> Result<String, ParseError> {
         let lookup = |name: &str| self.get(name).map(ToOwned::to_owned);
         let expanded = word.expand(escape, &lookup, &mut Asked::default())?;
         Ok(expanded.text)
@@ -68,6 +76,11 @@ impl Globals {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// The names of all that have a value.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
     }
 
     /// What `--build-arg` says of this argument.

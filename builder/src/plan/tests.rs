@@ -207,3 +207,35 @@ fn a_stage_is_found_by_name_and_number() {
         [None, None, None]
     );
 }
+
+#[test]
+fn a_command_has_a_source_for_each_mount_that_names_one() {
+    let text = "FROM x AS a\nFROM y AS b\nFROM z AS c\nFROM w\n\
+                RUN --mount=from=A,target=/1 --mount=type=tmpfs,target=/2 --mount=type=cache,from=img,target=/3 \
+                --mount=from=scratch,target=/4 --mount=target=/5,from= true\nRUN --mount=from=c,target=/1 true";
+    let plan = plan(text, None).unwrap();
+    assert_eq!(numbers(&plan), [0, 2, 3]);
+    assert_eq!(images(&plan), ["x", "z", "w", "img"]);
+    let sources = &plan.stages[2].sources;
+    let keys: Vec<_> = sources.keys().copied().collect();
+    assert_eq!(keys, [(0, 0), (0, 2), (0, 3), (1, 0)]);
+    assert_eq!(sources[&(0, 0)], Source::Stage(0));
+    assert_eq!(sources[&(0, 3)], Source::Scratch);
+    assert_eq!(sources[&(1, 0)], Source::Stage(1));
+    assert_eq!(plan.needs(2).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn mounts_know_stages_by_name_only() {
+    // Docker takes a number for an image.
+    let plan = plan("FROM x\nFROM y\nRUN --mount=from=0,target=/1 true", None).unwrap();
+    assert_eq!((numbers(&plan), images(&plan)), (vec![1], vec!["y", "0"]));
+}
+
+#[test]
+fn a_mount_without_variables_is_checked_in_the_stages_that_are_needed() {
+    let text = "FROM x\nRUN --mount=typ=tmpfs true\nFROM y\nRUN --mount=type=$T,typ=x true";
+    assert!(plan(text, Some("1")).is_ok());
+    let error = plan(text, Some("0")).unwrap_err();
+    assert_eq!(error.span().unwrap().line, 2);
+}

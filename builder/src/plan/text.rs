@@ -1,6 +1,44 @@
 //! An instruction as people want to see it: on one line.
 
-use crate::dockerfile::{Source, Span};
+use crate::dockerfile::ast::{Heredoc, Run};
+use crate::dockerfile::{Command, Dockerfile, Instruction, Source, Span};
+
+/// An instruction; of a heredoc after it the first line.
+pub(super) fn of_instruction(dockerfile: &Dockerfile, instruction: &Instruction) -> String {
+    let heredocs: Vec<&Heredoc> = match &instruction.command {
+        Command::Run(Run { heredocs, .. }) => heredocs.iter().collect(),
+        Command::Copy(copy) => copy.heredocs().collect(),
+        Command::Add(add) => add.copy.heredocs().collect(),
+        _ => Vec::new(),
+    };
+    let mut span = instruction.span;
+    let bodies = heredocs.iter().map(|heredoc| heredoc.lines.start);
+    // one of the JSON form has no lines of its own
+    if let Some(first) = bodies
+        .filter(|start| *start > instruction.keyword.end)
+        .min()
+        && instruction.span.line < dockerfile.source.position(first).line
+    {
+        span.end = span.end.min(first);
+    }
+    let mut text = on_one_line(&dockerfile.source, span, dockerfile.escape);
+    let body = heredocs.first().map_or("", |heredoc| heredoc.text.trim());
+    let mut lines = body.lines();
+    if let Some(first) = lines.next() {
+        let more = if lines.next().is_some() { "..." } else { "" };
+        text.push_str(&format!(" ({first}{more})"));
+    }
+    text
+}
+
+/// An instruction that a base brings.
+pub(super) fn of_trigger(text: &str) -> String {
+    let (first, more) = match text.split_once('\n') {
+        Some((first, _)) => (first, "..."),
+        None => (text, ""),
+    };
+    format!("ONBUILD {}{more}", first.trim_end())
+}
 
 /// The text of a span with its continuations joined and the comments between them left out.
 pub(super) fn on_one_line(source: &Source, span: Span, escape: char) -> String {

@@ -270,7 +270,11 @@ pub(crate) fn check_source(
     layers: &[LayerSource],
     source: &Word,
 ) -> Result<(), CopyError> {
-    stack::check(&Rootfs::open(store, layers)?, source)
+    match source.text.as_str() {
+        // It need not be looked for.
+        "/" => Ok(()),
+        _ => stack::check(&Rootfs::open(store, layers)?, source),
+    }
 }
 
 /// Makes the layer; `None` where nothing changes. `progress` gets the bytes of file contents so

@@ -23,9 +23,9 @@ pub fn trials() -> Vec<Trial> {
     let commands: Chosen = |case| case.runs() && !case.is_on_debian();
     vec![
         trial("buildah_copies", &BUILDAH, copies, [21, 2, 14]),
-        trial("buildah_commands", &BUILDAH, commands, [12, 1, 5]),
-        trial("kaniko_copies", &KANIKO, copies, [14, 1, 2]),
-        trial("kaniko_commands", &KANIKO, commands, [20, 2, 4]),
+        trial("buildah_commands", &BUILDAH, commands, [14, 1, 3]),
+        trial("kaniko_copies", &KANIKO, copies, [15, 1, 1]),
+        trial("kaniko_commands", &KANIKO, commands, [21, 2, 3]),
         trial("buildah_on_debian", &BUILDAH, Case::is_on_debian, [3, 0, 1]),
         trial("kaniko_on_debian", &KANIKO, Case::is_on_debian, [23, 0, 5]),
     ]

@@ -142,12 +142,17 @@ fn check_layers(
 }
 
 impl Store {
-    /// Reads the image that a descriptor of a manifest or an index points at.
+    /// Reads the image that a descriptor of a manifest or an index points at; of an index the one for this
+    /// machine.
     ///
     /// # Errors
     /// When a document is missing, corrupt or no image's.
     pub fn image(&self, descriptor: &Descriptor) -> Result<Image, StoreError> {
-        let (manifest_descriptor, manifest_bytes) = self.manifest_for_host(descriptor)?;
+        self.image_for(descriptor, &Platform::host())
+    }
+
+    fn image_for(&self, descriptor: &Descriptor, platform: &Platform) -> Result<Image, StoreError> {
+        let (manifest_descriptor, manifest_bytes) = self.manifest_for(descriptor, platform)?;
         let digest = manifest_descriptor.digest;
         let document = |source| StoreError::Document {
             what: digest.to_string(),
@@ -173,8 +178,11 @@ impl Store {
         })
     }
 
-    fn manifest_for_host(&self, start: &Descriptor) -> Result<(Descriptor, Vec<u8>), StoreError> {
-        let host = Platform::host();
+    fn manifest_for(
+        &self,
+        start: &Descriptor,
+        platform: &Platform,
+    ) -> Result<(Descriptor, Vec<u8>), StoreError> {
         let mut descriptor = start.clone();
         for _ in 0..DEEPEST {
             let digest = descriptor.digest;
@@ -192,14 +200,18 @@ impl Store {
                     source,
                 })?;
             let fits = |entry: &&Descriptor| match &entry.platform {
-                Some(found) => found.os == host.os && found.architecture == host.architecture,
+                Some(found) => found.runs(platform),
                 None => index.manifests.len() == 1,
             };
             match index.manifests.iter().find(fits) {
                 Some(found) => descriptor = found.clone(),
                 None => {
-                    let platform = format!("{}/{}", host.os, host.architecture);
-                    return not(NotAnImage::Platform(platform));
+                    let there = index.manifests.iter();
+                    let there = there.filter_map(|entry| entry.platform.as_ref());
+                    return not(NotAnImage::Platform {
+                        wanted: platform.to_string(),
+                        there: there.map(ToString::to_string).collect(),
+                    });
                 }
             }
         }
@@ -214,6 +226,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoImage`] with the nearest name, or [`StoreError::Ambiguous`].
     pub fn resolve(&self, name: &str) -> Result<Image, StoreError> {
+        self.resolve_for(name, &Platform::host())
+    }
+
+    /// As [`Store::resolve`], and of a name that stands for images of several platforms the one of this.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`], and [`NotAnImage::Platform`].
+    pub fn resolve_for(&self, name: &str, platform: &Platform) -> Result<Image, StoreError> {
         let index = self.index()?;
         let wanted = name
             .parse::<Reference>()
@@ -229,7 +249,7 @@ impl Store {
                 })
             });
             if let Some(entry) = found {
-                return self.image(entry);
+                return self.image_for(entry, platform);
             }
         }
         let digits = name.strip_prefix("sha256:").unwrap_or(name);

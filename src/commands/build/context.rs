@@ -76,6 +76,11 @@ pub struct Checked<'a> {
 }
 
 impl ContextArgs {
+    /// As [`for_check`], of these arguments.
+    pub fn for_check(&self) -> Result<(Option<PathBuf>, DockerfileText), InputError> {
+        for_check(&self.context, self.file.as_deref())
+    }
+
     /// Finds out what the arguments name.
     pub fn check(&self) -> Result<Checked<'_>, InputError> {
         let place = Place::of(&self.context)?;
@@ -89,6 +94,24 @@ impl ContextArgs {
             file,
             named: &self.build_context,
         })
+    }
+}
+
+/// What is checked and not built: a directory and its Dockerfile, or a Dockerfile alone on standard input.
+pub fn for_check(
+    context: &Path,
+    file: Option<&Path>,
+) -> Result<(Option<PathBuf>, DockerfileText), InputError> {
+    match Place::of(context)? {
+        Place::Directory(path) => {
+            let dockerfile = dockerfile::of_directory(&path, file)?;
+            Ok((Some(path), dockerfile))
+        }
+        Place::Stdin if file.is_some() => Err(InputError::TwoDockerfiles),
+        Place::Stdin => Ok((None, dockerfile::of_stdin(dockerfile::stdin()?)?)),
+        Place::Archive(_) | Place::Git(_) | Place::Http(_) => {
+            Err(InputError::NotChecked(context.to_owned()))
+        }
     }
 }
 

@@ -132,7 +132,8 @@ fn is_default(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == DOCKERFILE)
 }
 
-fn stdin() -> Result<Vec<u8>, InputError> {
+/// Standard input, but no more than a Dockerfile may have and one byte.
+pub(super) fn stdin() -> Result<Vec<u8>, InputError> {
     let stdin = standard_input()?;
     let mut bytes = Vec::new();
     let read = stdin.take(LIMIT).read_to_end(&mut bytes);

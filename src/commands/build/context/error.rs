@@ -34,6 +34,9 @@ pub enum InputError {
     /// The context is a file, and no archive.
     #[error("the context {} is not a directory, and no tar either", .0.display())]
     ContextIsFile(PathBuf),
+    /// Only what is here and not packed is checked.
+    #[error("{} is not a directory, and nothing else is checked without a build", .0.display())]
+    NotChecked(PathBuf),
     /// Standard input cannot be both.
     #[error("standard input is the context, and cannot be the Dockerfile too")]
     StdinTwice,
@@ -179,6 +182,7 @@ impl InputError {
                 "a Dockerfile is named with -f: mkimg build -f {} .",
                 path.display()
             )),
+            Self::NotChecked(_) => Some("unpack or fetch it, and check the directory".into()),
             Self::StdinTwice => Some("write one of the two to a file".into()),
             Self::TwoDockerfiles => Some("leave -f out".into()),
             Self::Terminal => Some("redirect standard input from a file or a pipe".into()),

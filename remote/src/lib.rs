@@ -1,0 +1,95 @@
+//! What lies on other machines: files over HTTP and git repositories, fetched into the store's cache with
+//! no helper program. It is what [`builder::remote::Remote`] is for a real build.
+//!
+//! For `ADD` a build is given a [`Network`]. A context that is fetched goes the same way, before the
+//! build begins:
+//!
+//! ```no_run
+//! # use builder::{cancel::Cancel, remote::{GitSource, Remote}};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = image_format::layout::Store::open("/tmp/store".as_ref())?;
+//! let network = remote::Network::new(&store);
+//! let archive = network.http("https://example.org/x.tar.gz", &mut |_, _| {}, &Cancel::new())?;
+//! let repository = network.git(
+//!     &GitSource {
+//!         url: "https://example.org/x.git".to_owned(),
+//!         reference: Some("main".to_owned()),
+//!         directory: Some("app".to_owned()),
+//!         keep_git_dir: false,
+//!     },
+//!     &Cancel::new(),
+//! )?;
+//! # drop((archive, repository));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What was fetched stays as it is as long as the [`Network`] lives, whatever other processes do: keep
+//! it until the build has ended. A `Network` costs nothing until something is fetched: certificates are
+//! read, and a runtime and its thread for looking up names are made, for each fetch that needs them.
+//!
+//! ```text
+//! cache/v1/downloads/
+//!   urls/<sha256 of the address>     what the server said of it, and which file it is
+//!   files/<sha256>                   the files
+//! ```
+
+mod cancellable;
+pub mod client;
+pub mod http;
+pub mod kept;
+
+use std::sync::OnceLock;
+
+use builder::cancel::Cancel;
+use builder::remote::{Checkout, Download, GitSource, Remote, RemoteError};
+use image_format::layout::Store;
+
+use client::{Client, ClientError};
+use kept::Kept;
+
+/// The way to other machines.
+pub struct Network {
+    kept: Kept,
+    client: OnceLock<Client>,
+}
+
+impl Network {
+    /// What is fetched goes into this store.
+    #[must_use]
+    pub fn new(store: &Store) -> Self {
+        Self {
+            kept: Kept::new(store),
+            client: OnceLock::new(),
+        }
+    }
+
+    fn client(&self) -> Result<&Client, ClientError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // Two threads may both make one: they are the same.
+        let client = Client::new()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+impl Remote for Network {
+    fn http(
+        &self,
+        url: &str,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &Cancel,
+    ) -> Result<Download, RemoteError> {
+        let fetched = match self.client() {
+            Ok(client) => http::fetch(client, &self.kept, url, progress, cancel),
+            Err(error) => Err(error.into()),
+        };
+        fetched.map_err(|error| error.at(url))
+    }
+
+    fn git(&self, source: &GitSource, _: &Cancel) -> Result<Checkout, RemoteError> {
+        let url = client::shown(&source.url);
+        Err(RemoteError::NoWay { url })
+    }
+}
