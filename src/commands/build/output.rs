@@ -219,8 +219,11 @@ impl Outputs {
     /// Writes them all.
     pub fn write(&self, store: &Store, built: &Built, cancel: &Cancel) -> Result<(), Error> {
         let image = store.image(&built.manifest)?;
+        // What is told of is the store's image, else that of the first output.
+        let mut written = self.keep.then(|| built.manifest.clone());
         for output in &self.outputs {
-            write::write(store, &image, output, &self.names, cancel)?;
+            let of_output = write::write(store, &image, output, &self.names, cancel)?;
+            written = written.or(of_output);
         }
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -234,9 +237,9 @@ impl Outputs {
             file::write(path, built.id.to_string().as_bytes()).map_err(failed(path))?;
         }
         if let Some(path) = &self.metadata_file {
-            let has_image = self.keep || self.outputs.iter().any(Output::is_image);
-            let names = self.names.iter().chain(&self.tags);
-            let text = metadata::of(built, names, has_image)?;
+            let own = self.outputs.iter().flat_map(|output| &output.names);
+            let names = self.names.iter().chain(&self.tags).chain(own);
+            let text = metadata::of(written.map(|image| (image, built.id)), names)?;
             file::write(path, text.as_bytes()).map_err(failed(path))?;
         }
         Ok(())

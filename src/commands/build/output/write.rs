@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use builder::cancel::Cancel;
 use builder::export::{Export, ExportError};
 use image_format::archive::{self, ArchiveError, ArchiveKind, compressed};
+use image_format::descriptor::Descriptor;
 use image_format::layout::{Image, Store};
 use image_format::reference::Reference;
 use image_format::snapshot::LayerSource;
@@ -69,20 +70,22 @@ impl Output {
     }
 }
 
-/// Writes one output of an image, which gets these names in it beside the output's own.
+/// Writes one output of an image, which gets these names in it beside the output's own, and gives the
+/// descriptor of the image in it, if it is one.
 pub fn write(
     store: &Store,
     image: &Image,
     output: &Output,
     names: &[Reference],
     cancel: &Cancel,
-) -> Result<(), Error> {
+) -> Result<Option<Descriptor>, Error> {
     if cancel.is_cancelled() {
         return Err(WriteError::Cancelled.into());
     }
     match &output.kind {
-        Kind::Image | Kind::CacheOnly => Ok(()),
-        Kind::Local(dir) => local(store, image, dir, cancel),
+        Kind::Image => Ok(Some(image.descriptor.clone())),
+        Kind::CacheOnly => Ok(None),
+        Kind::Local(dir) => local(store, image, dir, cancel).map(|()| None),
         Kind::Tar(dest) => {
             let export = open(store, image, &shown(dest))?;
             to(dest, cancel, |out| {
@@ -90,7 +93,8 @@ pub fn write(
                 written
                     .map(drop)
                     .map_err(|source| from_export(dest, source))
-            })
+            })?;
+            Ok(None)
         }
         Kind::Archive {
             docker,
@@ -103,7 +107,8 @@ pub fn write(
             let compression = compression.unwrap_or(archive::Compression::None);
             let annotations = &output.annotations;
             let image = compressed(store, image, compression, *force, annotations);
-            let images = named(&image.map_err(failed)?, names, &output.names);
+            let image = image.map_err(failed)?;
+            let images = named(&image, names, &output.names);
             let kind = match docker {
                 true => ArchiveKind::Docker,
                 false => ArchiveKind::Oci,
@@ -117,7 +122,8 @@ pub fn write(
                     let saved = archive::save_archive(store, &images, kind, out);
                     saved.map(drop).map_err(failed)
                 }),
-            }
+            }?;
+            Ok(Some(image.descriptor))
         }
     }
 }
