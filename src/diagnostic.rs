@@ -19,13 +19,21 @@ use crate::progress;
 pub struct ExitCodes {
     /// mkimg itself failed.
     pub failure: u8,
+    /// The command line is wrong.
+    pub usage: u8,
 }
 
 impl ExitCodes {
     /// Every command but `run`.
-    pub const PLAIN: Self = Self { failure: 1 };
+    pub const PLAIN: Self = Self {
+        failure: 1,
+        usage: 2,
+    };
     /// `run`: 125, as docker has it, for its other codes are the container's own.
-    pub const RUN: Self = Self { failure: 125 };
+    pub const RUN: Self = Self {
+        failure: 125,
+        usage: 125,
+    };
 }
 
 /// What a process that dies of SIGPIPE exits with in a shell; a closed reader means just that.
@@ -62,6 +70,7 @@ pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
     }
     ExitCode::from(match error {
         Error::Sandbox(error) => error.exit_code(),
+        error if error.is_usage() => codes.usage,
         _ => codes.failure,
     })
 }

@@ -20,6 +20,8 @@ use runner::network::{ListenError, ProxyError};
 use runner::terminal::TerminalError;
 use runner::userns::UsernsError;
 
+use crate::commands::build::{InputError, UsageError, WriteError};
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -131,42 +133,15 @@ pub enum Error {
         /// What is wrong.
         source: StoreError,
     },
-    /// The build context is not there.
-    #[error("the context {} does not exist", path.display())]
-    NoContext {
-        /// The directory.
-        path: PathBuf,
-        /// What was probably meant.
-        nearest: Option<PathBuf>,
-    },
-    /// The build context is a file.
-    #[error("the context {} is not a directory", .0.display())]
-    ContextIsFile(PathBuf),
-    /// The build context is elsewhere.
-    #[error("the context {0} is not on this machine")]
-    RemoteContext(String),
-    /// Something is to be read from standard input that mkimg does not read there.
-    #[error("reading {0} from standard input is not supported yet")]
-    StandardInput(&'static str),
-    /// The Dockerfile is not there.
-    #[error("there is no Dockerfile {}", path.display())]
-    NoDockerfile {
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What was probably meant.
-        nearest: Option<PathBuf>,
-    },
-    /// The Dockerfile is not text.
-    #[error("{} is not UTF-8 text: the byte {at} is none", path.display())]
-    NotText {
-        /// The Dockerfile.
-        path: PathBuf,
-        /// The first byte that is wrong, from 0.
-        at: usize,
-    },
-    /// `--build-arg` is malformed.
-    #[error("--build-arg {0:?} has no name")]
-    BuildArg(String),
+    /// What a build is to read cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Flags that cannot be followed, or not together.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// What a build is to write cannot be written.
+    #[error(transparent)]
+    Output(#[from] WriteError),
     /// What commands of a build are to be given cannot be.
     #[error(transparent)]
     Given(#[from] crate::commands::build::GivenError),
@@ -241,6 +216,15 @@ impl Error {
                 errors.push(error);
                 Err(Error::Many(errors))
             }
+        }
+    }
+
+    /// Whether the command line is wrong, and nothing was begun.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::Input(error) => error.is_usage(),
+            _ => false,
         }
     }
 

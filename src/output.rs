@@ -1,6 +1,7 @@
-//! What goes to standard output: data, and nothing else.
+//! What goes to standard output: data, and nothing else. And what goes into files.
 
 pub mod archive;
+pub mod file;
 pub mod table;
 pub mod units;
 

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,27 +15,35 @@ use crate::error::Error;
 
 /// The signal that asked for an end, if one did.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicU8>);
+pub struct Interrupt {
+    signal: Arc<AtomicU8>,
+    begun: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// Its number.
     pub fn signal(&self) -> Option<u8> {
-        Some(self.0.load(Ordering::Acquire)).filter(|signal| *signal != 0)
+        Some(self.signal.load(Ordering::Acquire)).filter(|signal| *signal != 0)
+    }
+
+    /// From now on there is somebody who heeds the first signal.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
     }
 }
 
-/// Sets `cancel` when SIGINT, SIGTERM or SIGHUP comes; a second one ends the process at once. Whatever runs
-/// in a sandbox ends with it.
+/// Sets `cancel` when SIGINT, SIGTERM or SIGHUP comes; a second one ends the process at once, and so does
+/// the first before [`Interrupt::begin`]. Whatever runs in a sandbox ends with it.
 ///
 /// To be called before there is any other thread.
 pub fn watch(cancel: &Cancel) -> Result<Interrupt, Error> {
     let interrupt = Interrupt::default();
     let (cancel, first) = (cancel.clone(), interrupt.clone());
     on_signal(move |signal| {
-        if first.signal().is_some() {
+        if first.signal().is_some() || !first.begun.load(Ordering::Acquire) {
             end(signal);
         }
-        first.0.store(signal, Ordering::Release);
+        first.signal.store(signal, Ordering::Release);
         cancel.cancel();
     })?;
     Ok(interrupt)

@@ -66,7 +66,7 @@ fn arguments_come_from_the_flag_and_the_environment() {
     let label = &inspect(&env, "a")["Config"]["Labels"]["all"];
     assert_eq!(label, "a=b from here default");
     env.mkimg(["build", "--build-arg", "=x", "c"])
-        .exits(1)
+        .exits(2)
         .says(["--build-arg", "NAME=VALUE"]);
 }
 
@@ -104,15 +104,12 @@ fn says_what_is_wrong_with_what_it_is_given() {
     let env = env("FROM busybox\n");
     let fails = |args: &[&str]| env.mkimg([&["build"], args].concat()).exits(1);
     fails(&["d"]).says(["context d does not exist", "did you mean \"c\"?"]);
-    fails(&["c/Dockerfile"]).says(["not a directory"]);
-    fails(&["https://example.com/x.git"]).says(["not on this machine", "fetch"]);
-    fails(&["-"]).says(["standard input", "not supported yet"]);
-    fails(&["-f", "-", "c"]).says(["standard input", "not supported yet"]);
+    fails(&["c/Dockerfile"]).says(["not a directory", "-f c/Dockerfile"]);
     fails(&["-t", "Upper", "c"]).says(["\"Upper\"", "\"upper\""]);
     fails(&["-f", "c/Dockerfil", "c"]).says(["c/Dockerfil", "\"c/Dockerfile\""]);
     env.write("c/dockerfile", "FROM busybox\n");
     std::fs::remove_file(env.path("c/Dockerfile")).unwrap();
-    fails(&["c"]).says(["no Dockerfile c/Dockerfile", "\"c/dockerfile\""]);
+    env.mkimg(["build", "-q", "c"]).success();
     std::fs::remove_file(env.path("c/dockerfile")).unwrap();
     fails(&["c"]).says(["no Dockerfile c/Dockerfile", "-f FILE"]);
     env.write("c/Dockerfile", b"FROM busybox\n# \xff\n");
@@ -124,7 +121,7 @@ fn says_what_is_wrong_with_what_it_is_given() {
 #[test]
 fn flags_of_docker_that_are_not_here_are_wrong_usage() {
     let env = env("FROM busybox\n");
-    for flag in ["--squash", "--secret=x", "--platform=linux/arm64", "--push"] {
+    for flag in ["--squash", "--platform=linux/arm64", "--push"] {
         env.mkimg(["build", flag, "c"])
             .exits(2)
             .says([flag.split('=').next().unwrap()]);

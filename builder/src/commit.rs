@@ -2,7 +2,7 @@
 
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
-use image_format::layout::{Store, StoreError, name_of, write_image};
+use image_format::layout::{Store, StoreError, name_of, write_annotated};
 
 use crate::error::BuildError;
 use crate::execute::Built;
@@ -10,8 +10,8 @@ use crate::leak::Search;
 use crate::request::BuildRequest;
 use crate::stage::StageState;
 
-/// Makes the stage's image, and gives it the names of the request. `created` is the time in its
-/// config. An image that holds a secret gets none.
+/// Makes the stage's image with the labels and annotations of the request, and gives it its names.
+/// `created` is the time in its config. An image that holds a secret gets none.
 pub(crate) fn commit(
     request: &BuildRequest,
     mut stage: StageState,
@@ -20,6 +20,8 @@ pub(crate) fn commit(
 ) -> Result<Built, BuildError> {
     let store = &request.store;
     stage.config.created = Some(created.to_owned());
+    let labels = request.labels.clone();
+    stage.config.config.labels.extend(labels);
     let unwritten = |source| StoreError::Document {
         what: "the config".to_owned(),
         source,
@@ -33,9 +35,10 @@ pub(crate) fn commit(
     }
     let own = stage.layers[stage.durable..].iter();
     let mut new: Vec<Digest> = own.map(|layer| layer.digest).collect();
-    let manifest = write_image(store, &stage.config, stage.layers)?;
+    let annotations = request.annotations.clone();
+    let manifest = write_annotated(store, &stage.config, stage.layers, annotations)?;
     new.extend([id, manifest.digest]);
-    if !is_named(store, request, &manifest)? {
+    if request.keep && !is_named(store, request, &manifest)? {
         store.sync(&new)?;
         for tag in &request.tags {
             store.tag(tag, &manifest)?;

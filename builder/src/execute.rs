@@ -2,12 +2,15 @@
 
 mod arguments;
 mod base;
+mod files;
 mod follow;
 mod layers;
 mod mounts;
 mod schedule;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
@@ -17,7 +20,6 @@ use jiff::Timestamp;
 use crate::cache::explain::Book;
 use crate::check;
 use crate::commit::commit;
-use crate::context::Context;
 use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::check::Warning;
 use crate::dockerfile::{self, Command, Dockerfile};
@@ -31,6 +33,7 @@ use crate::request::{BuildRequest, DEFAULT_EPOCH};
 use crate::step::run::EPOCH;
 
 use base::Bases;
+use files::Files;
 use follow::Build;
 
 /// Who does the work, and who hears of it.
@@ -88,23 +91,30 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     progress.event(Event::Planned { steps: &plan.steps });
     warn(request, &plan.dockerfile, progress);
 
+    let afresh = request.no_cache_filter.iter();
+    let afresh = afresh.map(|name| plan.stage_number(name));
+    let afresh = afresh.collect::<Result<BTreeSet<usize>, _>>()?;
     let context = reads_context(&plan)
-        .then(|| Context::open(&request.context, request.dockerfile.path.as_deref()))
+        .then(|| Files::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose();
     let image = |name: &str| bases.as_ref().ok()?.config(name);
     let opened = context.as_ref().ok().and_then(Option::as_ref);
+    let opened = opened.and_then(Files::directory);
     let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);
     warnings.extend(found);
     let warnings = check::sorted(warnings);
     tell(progress, &warnings);
     let (bases, context) = (bases?, context?);
     check::fail(&checks, &warnings)?;
+    let contexts = files::open_named(request, &plan)?;
     let build = Build {
         request,
         backend,
         plan: &plan,
         bases,
         context,
+        contexts,
+        afresh,
         epoch,
         created,
         platform: name_of(&request.platform),
@@ -132,9 +142,13 @@ fn plan(
     globals: &Globals,
 ) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
     let target = request.target.as_deref();
-    let mut plan = BuildPlan::new(dockerfile, globals.clone(), target)?;
+    let make = |dockerfile| {
+        let contexts = &request.named_contexts;
+        BuildPlan::with_contexts(dockerfile, globals.clone(), target, contexts)
+    };
+    let mut plan = make(dockerfile)?;
     loop {
-        let bases = Bases::resolve(&request.store, &plan);
+        let bases = Bases::resolve(request, &plan);
         let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
         let triggers = triggers.unwrap_or_default();
         if triggers.is_empty() {
@@ -144,7 +158,7 @@ fn plan(
         for (number, triggers) in &triggers {
             follow_triggers(&mut dockerfile.stages[*number], triggers)?;
         }
-        plan = BuildPlan::new(dockerfile, globals.clone(), target)?;
+        plan = make(dockerfile)?;
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dockerfile;
 mod error;
 mod execute;
 pub mod executor;
+pub mod export;
 pub mod glob;
 pub mod ignore;
 mod leak;

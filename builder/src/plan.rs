@@ -19,6 +19,7 @@ use image_format::nearest::nearest;
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{Command, Dockerfile, Span, Stage, Word};
 use crate::progress::{StepId, StepInfo, StepKind};
+use crate::request::{NamedContext, NamedContexts, context_name};
 use trigger::follow_stages;
 
 pub use error::PlanError;
@@ -63,12 +64,17 @@ pub enum Source {
     Scratch,
     /// That of an earlier stage, by its place in [`BuildPlan::stages`].
     Stage(usize),
-    /// That of an image.
+    /// That of an image: of a named context, or of the store.
     Image {
         /// Its name.
         name: String,
         /// Where it is written.
         span: Span,
+    },
+    /// The files of a named context that is no image.
+    Context {
+        /// Its name, as [`context_name`] gives it.
+        name: String,
     },
 }
 
@@ -96,7 +102,23 @@ impl BuildPlan {
         globals: Globals,
         target: Option<&str>,
     ) -> Result<Self, PlanError> {
-        let mut dockerfile = dockerfile;
+        Self::with_contexts(dockerfile, globals, target, &BTreeMap::new())
+    }
+
+    /// As [`BuildPlan::new`], where `contexts` come before stages and images of their names. A stage of
+    /// such a name is what the context holds, whatever the Dockerfile says of it.
+    ///
+    /// # Errors
+    /// As [`BuildPlan::new`].
+    pub fn with_contexts(
+        mut dockerfile: Dockerfile,
+        globals: Globals,
+        target: Option<&str>,
+        contexts: &NamedContexts,
+    ) -> Result<Self, PlanError> {
+        for stage in &mut dockerfile.stages {
+            take_place(stage, contexts);
+        }
         let globals = globals.declare(&dockerfile, target)?;
         let bases = find_bases(&dockerfile, &globals)?;
         follow_stages(&mut dockerfile, &bases)?;
@@ -113,7 +135,10 @@ impl BuildPlan {
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
                 FileSource::Stage(number) => Source::Stage(needed[&number]),
-                FileSource::Image { name, span } => Source::Image { name, span },
+                FileSource::Image { name, span } => match named_context(contexts, &name) {
+                    Some((name, NamedContext::Files(_))) => Source::Context { name },
+                    _ => Source::Image { name, span },
+                },
             };
             stages.push(PlannedStage {
                 number,
@@ -156,9 +181,33 @@ impl BuildPlan {
             let all = base.into_iter().chain(stage.sources.values());
             all.filter_map(|source| match source {
                 Source::Image { name, span } => Some((name.as_str(), *span)),
-                Source::Scratch | Source::Stage(_) => None,
+                Source::Scratch | Source::Stage(_) | Source::Context { .. } => None,
             })
         })
+    }
+
+    /// The named contexts whose files are needed.
+    pub fn contexts(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|(_, source)| match source {
+            Source::Context { name } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The number of a stage of the Dockerfile by its name or number from 0, or as `stage-0` where it
+    /// has no name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn stage_number(&self, name: &str) -> Result<usize, PlanError> {
+        let stages = &self.dockerfile.stages;
+        let unnamed = name.strip_prefix("stage-");
+        let unnamed = unnamed.and_then(|number| number.parse::<usize>().ok());
+        let is_unnamed = |at: &usize| stages.get(*at).is_some_and(|stage| stage.name.is_none());
+        match unnamed.filter(is_unnamed) {
+            Some(number) => Ok(number),
+            None => target_number(&self.dockerfile, Some(name)),
+        }
     }
 
     /// The stages that must be built before this one.
@@ -175,6 +224,29 @@ impl BuildPlan {
             let all = std::iter::once(&stage.base).chain(stage.sources.values());
             all.map(move |source| (place, source))
         })
+    }
+}
+
+/// A context of this name, which may be written in full, with the name it goes by.
+pub(crate) fn named_context<'a>(
+    contexts: &'a NamedContexts,
+    name: &str,
+) -> Option<(String, &'a NamedContext)> {
+    if contexts.is_empty() {
+        return None;
+    }
+    let name = context_name(name).ok()?;
+    let context = contexts.get(&name)?;
+    Some((name, context))
+}
+
+/// Makes a stage that has a context's name nothing but that context.
+fn take_place(stage: &mut Stage, contexts: &NamedContexts) {
+    let own = stage.name.as_ref();
+    if let Some((name, _)) = own.and_then(|own| named_context(contexts, &own.text)) {
+        stage.base.text = name;
+        stage.platform = None;
+        stage.instructions.clear();
     }
 }
 

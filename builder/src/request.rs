@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use image_format::descriptor::Platform;
-use image_format::layout::Store;
-use image_format::reference::Reference;
+use image_format::layout::{Image, Store};
+use image_format::reference::{Reference, ReferenceError};
+use image_format::snapshot::LayerSource;
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
@@ -21,8 +22,8 @@ pub const DEFAULT_EPOCH: i64 = 315_532_800;
 pub struct BuildRequest {
     /// Where bases come from, and the image goes to.
     pub store: Store,
-    /// The directory that `COPY` copies from.
-    pub context: PathBuf,
+    /// What `COPY` copies from.
+    pub context: ContextSource,
     /// The Dockerfile.
     pub dockerfile: DockerfileText,
     /// `--build-arg`, by name.
@@ -40,12 +41,15 @@ pub struct BuildRequest {
     pub platform: Platform,
     /// The names the image gets.
     pub tags: Vec<Reference>,
+    /// Whether the store has the image afterwards; else it is written there and not named, for whoever
+    /// exports it from there.
+    pub keep: bool,
     /// How many stages are built at once at most.
     pub jobs: NonZeroUsize,
     /// Set it to end the build.
     pub cancel: Cancel,
-    /// `--build-context`, by name: each comes before a stage or an image of that name.
-    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--build-context`, by [`context_name`]: each comes before a stage or an image of that name.
+    pub named_contexts: NamedContexts,
     /// `--no-cache-filter`: the stages, by name or number from 0, whose steps are done whatever the
     /// cache holds.
     pub no_cache_filter: Vec<String>,
@@ -68,10 +72,14 @@ pub struct BuildRequest {
 impl BuildRequest {
     /// The build of a Dockerfile, with nothing else asked for.
     #[must_use]
-    pub fn new(store: Store, context: PathBuf, dockerfile: DockerfileText) -> Self {
+    pub fn new(
+        store: Store,
+        context: impl Into<ContextSource>,
+        dockerfile: DockerfileText,
+    ) -> Self {
         Self {
             store,
-            context,
+            context: context.into(),
             dockerfile,
             build_args: BTreeMap::new(),
             target: None,
@@ -80,6 +88,7 @@ impl BuildRequest {
             epoch: None,
             platform: Platform::host(),
             tags: Vec::new(),
+            keep: true,
             jobs: NonZeroUsize::MIN,
             cancel: Cancel::new(),
             named_contexts: BTreeMap::new(),
@@ -95,13 +104,49 @@ impl BuildRequest {
     }
 }
 
+/// Where the files of a build context are.
+#[derive(Clone, Debug)]
+pub enum ContextSource {
+    /// In a directory.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Whether its ignore file counts: as for docker, not in what was fetched.
+        ignores: bool,
+    },
+    /// In layers of the store, base first: what an archive held.
+    Layers(Vec<LayerSource>),
+}
+
+impl From<PathBuf> for ContextSource {
+    fn from(path: PathBuf) -> Self {
+        let ignores = true;
+        Self::Directory { path, ignores }
+    }
+}
+
 /// What a name of `--build-context` stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum NamedContext {
-    /// The files of a directory, without what its `.dockerignore` leaves out.
-    Directory(PathBuf),
-    /// The root file system of an image of the store, by a name that the store knows it by.
-    Image(String),
+    /// Files.
+    Files(ContextSource),
+    /// An image, whose config comes along where a stage stands on it.
+    Image(Box<Image>),
+}
+
+/// Named contexts by [`context_name`].
+pub type NamedContexts = BTreeMap<String, NamedContext>;
+
+/// The name of a build context as docker compares it: `docker.io/library/x:latest` is `x`.
+///
+/// # Errors
+/// When no image could be called so.
+pub fn context_name(name: &str) -> Result<String, ReferenceError> {
+    let name = name.parse::<Reference>()?.familiar();
+    Ok(match name.strip_suffix(":latest") {
+        Some(name) => name.to_owned(),
+        None => name,
+    })
 }
 
 /// A secret's value. It is never shown, and never in a key.

@@ -1,6 +1,7 @@
 //! Images that come as files: OCI image layouts, as a directory or in a tar, and the
 //! archives of `docker save`.
 
+mod compress;
 mod docker;
 mod load;
 mod oci;
@@ -9,7 +10,8 @@ mod source;
 
 use std::io;
 
-pub use load::{Loaded, load};
+pub use compress::{Compression, compressed};
+pub use load::{Loaded, Wanted, load, load_one};
 pub use save::{ArchiveKind, save_archive, save_directory};
 pub use source::Source;
 
@@ -64,6 +66,14 @@ pub enum ArchiveError {
         layer: String,
         /// What the config says.
         diff_id: Digest,
+    },
+    /// No image of the layout has the tag, and there are several.
+    #[error("it has several images, and none with the tag {tag:?}: {}", names.join(", "))]
+    NoSuchImage {
+        /// The tag.
+        tag: String,
+        /// The names that its images have.
+        names: Vec<String>,
     },
     /// The store failed.
     #[error(transparent)]

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use crate::layer::compression::decompress;
+use crate::layer::header::{self, BLOCK};
 use crate::layer::{
     Kind, LayerReader, LayerWriter, Meta, ReadError, Timestamp, WriteError, whiteout,
 };
@@ -77,21 +78,39 @@ fn io_error(action: &'static str) -> impl FnOnce(io::Error) -> ImportError {
     move |source| ImportError::Io { action, source }
 }
 
+/// What becomes of the times of an archive's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// They stay, but none is after this one.
+    UpTo(Timestamp),
+    /// All become this one.
+    All(Timestamp),
+}
+
+/// Whether what begins so is an archive: compressed, or a tar. A whole header of a tar, 512 bytes, is
+/// needed to tell.
+#[must_use]
+pub fn is_archive(start: &[u8]) -> bool {
+    let header = start.first_chunk::<BLOCK>();
+    compression(start).is_some() || header.is_some_and(header::is_sealed)
+}
+
 /// Puts the root file system in `archive` into the store as one layer: a tar, plain, in gzip or in
 /// zstd, in a file or a pipe. The layer is not yet durable.
 ///
 /// # Errors
 /// When the archive is malformed, compressed in another way, empty, or holds what no layer can
 /// hold; or when the store fails.
-pub fn import(store: &Store, archive: File, epoch: Timestamp) -> Result<Layer, ImportError> {
+pub fn import(store: &Store, archive: File, times: Times) -> Result<Layer, ImportError> {
     let mut tar = plain(store, archive)?;
     let index = index_of(&mut tar)?;
     if index.is_empty() {
         return Err(ImportError::Empty);
     }
+    let (Times::UpTo(epoch) | Times::All(epoch)) = times;
     let mut layer = LayerWriter::new(store.blob_writer()?, epoch);
     for place in index.places() {
-        append(&mut layer, &tar, place)?;
+        append(&mut layer, &tar, place, times)?;
     }
     let (diff_id, size) = layer.finish()?.finish()?;
     Ok(Layer { diff_id, size })
@@ -110,6 +129,7 @@ fn append<W: io::Write>(
     layer: &mut LayerWriter<W>,
     mut tar: &File,
     place: Place,
+    times: Times,
 ) -> Result<(), ImportError> {
     tar.seek(SeekFrom::Start(place.offset))
         .map_err(io_error("read"))?;
@@ -119,6 +139,9 @@ fn append<W: io::Write>(
     entry.path = place.path;
     if entry.path.as_os_str().is_empty() {
         entry.meta = Meta::root(entry.meta.mtime);
+    }
+    if let Times::All(time) = times {
+        entry.meta.mtime = time;
     }
     if let Some(first) = place.link_to {
         entry.kind = Kind::Hardlink(first);
@@ -130,6 +153,21 @@ fn append<W: io::Write>(
     Ok(layer.append(&entry, reader)?)
 }
 
+/// What something is compressed with that begins so.
+fn compression(start: &[u8]) -> Option<&'static str> {
+    Some(match start {
+        [0x1f, 0x8b, ..] => "gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
+        [b'B', b'Z', b'h', ..] => "bzip2",
+        [b'L', b'Z', b'I', b'P', ..] => "lzip",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "lz4",
+        [0x1f, 0x9d, ..] => "compress",
+        [b'P', b'K', 3, 4, ..] => "zip",
+        _ => return None,
+    })
+}
+
 /// The archive as a plain tar that can be read twice: itself, or a copy beside the store.
 fn plain(store: &Store, mut archive: File) -> Result<File, ImportError> {
     let is_file = archive.metadata().map_err(io_error("read"))?.is_file();
@@ -139,17 +177,11 @@ fn plain(store: &Store, mut archive: File) -> Result<File, ImportError> {
         .take(6)
         .read_to_end(&mut start)
         .map_err(io_error("read"))?;
-    let compressed = match start.as_slice() {
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => true,
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => return Err(ImportError::Compression("xz")),
-        [b'B', b'Z', b'h', ..] => return Err(ImportError::Compression("bzip2")),
-        [b'L', b'Z', b'I', b'P', ..] => return Err(ImportError::Compression("lzip")),
-        [0x04, 0x22, 0x4d, 0x18, ..] => return Err(ImportError::Compression("lz4")),
-        [0x1f, 0x9d, ..] => return Err(ImportError::Compression("compress")),
-        [b'P', b'K', 3, 4, ..] => return Err(ImportError::Compression("zip")),
-        _ => false,
-    };
-    if at_start && !compressed {
+    let compression = compression(&start);
+    if let Some(name) = compression.filter(|name| !matches!(*name, "gzip" | "zstd")) {
+        return Err(ImportError::Compression(name));
+    }
+    if at_start && compression.is_none() {
         archive.rewind().map_err(io_error("read"))?;
         return Ok(archive);
     }

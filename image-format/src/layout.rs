@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
 pub use garbage::{Freed, Roots};
 pub(crate) use image::write_image_of;
-pub use image::{Image, Layer, write_image};
+pub use image::{Image, Layer, write_annotated, write_image};
 pub use index::{Removed, name_of};
 pub use remove::remove_tree;
 pub use tmp::TmpDir;

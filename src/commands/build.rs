@@ -1,57 +1,66 @@
 //! `mkimg build`.
 
+mod annotation;
+pub(super) mod arguments;
+pub(super) mod context;
 mod given;
-pub(super) mod input;
 mod nowhere;
 mod on_demand;
+mod output;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
+use builder::remote::Remote;
 use builder::request::RunNetwork;
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
-use image_format::reference::Reference;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
 use crate::cli::Globals;
+use crate::diagnostic;
 use crate::environment::source_date_epoch;
 use crate::error::{BuildFailure, Error};
-use crate::output;
 use crate::progress::{Display, Mode};
-use crate::signals;
+use crate::signals::{self, Interrupt};
+use arguments::BuildArg;
+use context::{ContextArgs, Reader};
 pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::OnDemand;
+use output::{OutputArgs, Outputs};
+
+pub use context::InputError;
+pub use output::{UsageError, WriteError};
 
 /// Flags of `mkimg build`.
 #[derive(Args)]
 pub struct BuildArgs {
-    /// The directory that COPY copies from
-    #[arg(value_name = "CONTEXT")]
-    context: PathBuf,
-    /// A name the image gets; may be given several times
-    #[arg(short, long, value_name = "NAME[:TAG]")]
-    tag: Vec<String>,
-    /// The Dockerfile [default: Dockerfile in the context]
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    context: ContextArgs,
+    #[command(flatten)]
+    output: OutputArgs,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
-    build_arg: Vec<String>,
+    build_arg: Vec<BuildArg>,
     /// The stage to build, by name or number [default: the last]
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
     /// Do every step, whatever the cache holds
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_cache_filter")]
     no_cache: bool,
+    /// Do every step of a stage, by name or number, whatever the cache holds
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// The platform of the image: this machine's is the only one
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
@@ -79,9 +88,18 @@ pub struct BuildArgs {
     /// Print nothing but the image's ID
     #[arg(short, long)]
     quiet: bool,
-    /// Write the image's ID to a file
-    #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
+    /// Not supported yet: mkimg pulls from no registry
+    #[arg(long, hide = true)]
+    pull: bool,
+    /// What never is left: containers of steps
+    #[arg(long, hide = true)]
+    rm: bool,
+    /// What never is left: containers of steps
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    /// Nothing to compress: the context is read where it is
+    #[arg(long, hide = true)]
+    compress: bool,
 }
 
 /// The network that `RUN` sees.
@@ -96,21 +114,20 @@ enum Network {
 
 /// Builds an image.
 pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let tags = args.tag.iter().map(|name| super::tag(name));
-    let tags = tags.collect::<Result<Vec<Reference>, Error>>()?;
-    let build_args = input::build_args(&args.build_arg)?;
+    args.refuse()?;
+    let outputs = args.output.check()?;
+    let build_args = arguments::values(&args.build_arg);
     let secrets = given::secrets(&args.secret)?;
     let ssh = given::agents(&args.ssh)?;
     let add_hosts = given::hosts(&args.add_host)?;
     let shm_size = given::shm_size(args.shm_size.as_deref())?;
     let ulimits = given::ulimits(&args.ulimit)?;
     let epoch = source_date_epoch()?;
-    input::check_context(&args.context)?;
-    let dockerfile = input::dockerfile(&args.context, args.file.as_deref())?;
     if args.check {
+        let (context, dockerfile) = args.context.for_check()?;
         let request = CheckRequest {
             store: globals.existing_store(),
-            context: Some(args.context.clone()),
+            context,
             dockerfile,
             build_args,
             target: args.target.clone(),
@@ -118,6 +135,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         };
         return check::report(&request, check::Format::Text);
     }
+    let time = arguments::time(&build_args, epoch)?;
+    let context = args.context.check()?;
     let display = Display::new(match args.quiet {
         true => Mode::Quiet,
         false => args.progress,
@@ -127,16 +146,30 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let store = globals.open_store()?;
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
+    // What it fetched stays as long as it does.
+    let network = remote::Network::new(&store);
+    let loaded = context.load(&Reader {
+        store: &store,
+        remote: &network,
+        time,
+        cancel: &cancel,
+    })?;
+    interrupt.begin();
     let request = BuildRequest {
         build_args,
         target: args.target.clone(),
         no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter.clone(),
         network: match args.network {
             Network::Host => RunNetwork::Host,
             Network::None => RunNetwork::None,
         },
         epoch,
-        tags,
+        tags: outputs.tags.clone(),
+        keep: outputs.keep,
+        labels: outputs.labels.clone(),
+        annotations: outputs.annotations.clone(),
+        named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
         secrets,
@@ -144,15 +177,14 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         add_hosts,
         shm_size,
         ulimits,
-        ..BuildRequest::new(store, args.context.clone(), dockerfile)
+        ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let built = match (build(&request, rung, &display), interrupt.signal()) {
-        (Ok(built), _) => built,
-        (Err(BuildError::Cancelled), Some(signal)) => {
-            display.finish();
-            return Err(Error::Interrupted { signal });
+    let built = match build(&request, rung, &display, &network) {
+        Ok(built) => built,
+        Err(BuildError::Cancelled) => {
+            return Err(ended(display, &interrupt, BuildError::Cancelled));
         }
-        (Err(source), _) => {
+        Err(source) => {
             if let BuildError::Leak { .. } = source {
                 // The layer that holds the secret; whoever uses the store keeps it till the next rmi.
                 super::rmi::collect_garbage(&request.store)?;
@@ -165,29 +197,75 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
             })));
         }
     };
-    display.note(&format!("image {}", built.id));
-    for tag in &request.tags {
-        display.note(&format!("naming to {}", tag.familiar()));
-    }
+    tell(&display, &outputs, &built);
+    let written = outputs.write(&request.store, &built, &request.cancel);
     display.finish();
-    if let Some(path) = &args.iidfile {
-        let written = std::fs::write(path, built.id.to_string());
-        written.map_err(|source| Error::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
+    match (written, interrupt.signal()) {
+        (Err(Error::Output(WriteError::Cancelled)), Some(signal)) => {
+            return Err(Error::Interrupted { signal });
+        }
+        (written, _) => written?,
     }
     if args.quiet {
-        output::line(built.id)?;
+        outputs.print_id(&built)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl BuildArgs {
+    /// Refuses what cannot be followed, and says of what needs nothing done that it is so.
+    fn refuse(&self) -> Result<(), Error> {
+        if self.pull {
+            return Err(UsageError::Pull.into());
+        }
+        let host = Platform::host().to_string();
+        if let Some(asked) = self.platform.as_ref().filter(|asked| **asked != host) {
+            let asked = asked.clone();
+            return Err(UsageError::Platform { asked, host }.into());
+        }
+        for (flag, given, why) in [
+            ("--rm", self.rm, "a step leaves no container"),
+            ("--force-rm", self.force_rm, "a step leaves no container"),
+            (
+                "--compress",
+                self.compress,
+                "the context is read where it is",
+            ),
+        ] {
+            if given && !self.quiet {
+                diagnostic::note(&format!("{flag} changes nothing: {why}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a build that was cancelled.
+fn ended(display: Display, interrupt: &Interrupt, error: BuildError) -> Error {
+    display.finish();
+    match interrupt.signal() {
+        Some(signal) => Error::Interrupted { signal },
+        None => Error::Build(Box::new(BuildFailure {
+            source: error,
+            name: String::new(),
+            text: String::new(),
+            shown: true,
+        })),
+    }
+}
+
+fn tell(display: &Display, outputs: &Outputs, built: &Built) {
+    display.note(&format!("image {}", built.id));
+    for tag in &outputs.tags {
+        display.note(&format!("naming to {}", tag.familiar()));
+    }
 }
 
 fn build(
     request: &BuildRequest,
     rung: Result<Rung, UsernsError>,
     display: &Display,
+    remote: &dyn Remote,
 ) -> Result<Built, BuildError> {
     let executor: Box<dyn Executor> = match rung {
         Ok(Rung::Root) => {
@@ -207,7 +285,7 @@ fn build(
         snapshotter: &OnDemand::new(&request.store),
         executor: executor.as_ref(),
         progress: display,
-        remote: &remote::Network::new(&request.store),
+        remote,
     };
     builder::build(request, backend)
 }

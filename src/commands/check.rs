@@ -10,7 +10,8 @@ use builder::check::{CheckRequest, Checked};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 
-use super::build::input;
+use super::build::arguments::{self, BuildArg};
+use super::build::context;
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::{BuildFailure, Error};
@@ -20,7 +21,7 @@ use crate::output;
 #[derive(Args)]
 #[command(after_long_help = help())]
 pub struct CheckArgs {
-    /// The directory that COPY copies from
+    /// The directory that COPY copies from, or - for a Dockerfile alone on standard input
     #[arg(value_name = "CONTEXT", default_value = ".")]
     context: PathBuf,
     /// The Dockerfile [default: Dockerfile in the context]
@@ -28,7 +29,7 @@ pub struct CheckArgs {
     file: Option<PathBuf>,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
-    build_arg: Vec<String>,
+    build_arg: Vec<BuildArg>,
     /// The stage that would be built, by name or number [default: all]
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
@@ -72,13 +73,12 @@ fn help() -> String {
 
 /// Checks a Dockerfile.
 pub fn run(args: &CheckArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let build_args = input::build_args(&args.build_arg)?;
-    input::check_context(&args.context)?;
+    let (context, dockerfile) = context::for_check(&args.context, args.file.as_deref())?;
     let request = CheckRequest {
         store: globals.existing_store(),
-        context: Some(args.context.clone()),
-        dockerfile: input::dockerfile(&args.context, args.file.as_deref())?,
-        build_args,
+        context,
+        dockerfile,
+        build_args: arguments::values(&args.build_arg),
         target: args.target.clone(),
         platform: Platform::host(),
     };

@@ -10,7 +10,7 @@ use clap::Args;
 use image_format::closure::Closure;
 use image_format::config::{History, ImageConfig};
 use image_format::descriptor::Platform;
-use image_format::import::import;
+use image_format::import::{Times, import};
 use image_format::layer::Timestamp;
 use image_format::layer::pack::pack_tree;
 use image_format::layout::{Layer, Store, write_image};
@@ -90,7 +90,7 @@ fn unpacked(store: &Store, source: &Path, epoch: Timestamp) -> Result<Layer, Err
     if rustix::termios::isatty(&archive) {
         return Err(Error::TerminalInput);
     }
-    import(store, archive, epoch).map_err(|error| Error::Import {
+    import(store, archive, Times::UpTo(epoch)).map_err(|error| Error::Import {
         source_name: source.to_owned(),
         source: Box::new(error),
     })

@@ -1,7 +1,6 @@
 //! `mkimg save`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,8 +11,7 @@ use tempfile::TempDir;
 
 use crate::cli::Globals;
 use crate::error::Error;
-use crate::output;
-use crate::output::archive::{self as archive_file, UNFINISHED, parent};
+use crate::output::{self, archive as archive_file, file};
 use crate::signals::Unfinished;
 
 /// Flags of `mkimg save`.
@@ -83,14 +81,9 @@ fn to_directory(
         path: dir.to_owned(),
         source,
     };
-    let make = || {
-        tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(parent(dir))
-    };
-    let new = unfinished.make(make, TempDir::path).map_err(failed)?;
-    fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    archive::save_directory(store, images, new.path())?;
+    let new = unfinished.make(|| file::directory_beside(dir), TempDir::path);
+    let new = new.map_err(failed)?;
+    archive::save_directory(store, images, ArchiveKind::Oci, new.path())?;
     // Takes the place of an empty directory, and of no other.
     let saved = unfinished.publish(|| fs::rename(new.path(), dir));
     saved.map_err(failed)?;

@@ -11,6 +11,7 @@ use image_format::reference::ReferenceError;
 
 use runner::container::NetworkMode;
 
+use crate::commands::build::InputError;
 use crate::error::Error;
 
 /// What to do, where something better than the obvious is known.
@@ -62,14 +63,9 @@ fn known(error: &Error) -> Option<String> {
         Error::SeveralNames { .. } => {
             Some("remove one of the names, or the image with all of them with -f".into())
         }
-        Error::NoContext { nearest, .. } | Error::NoDockerfile { nearest, .. } => nearest
-            .as_ref()
-            .map(|nearest| format!("did you mean {nearest:?}?"))
-            .or_else(|| Some("say which file it is with -f FILE".to_owned()))
-            .filter(|_| !matches!(error, Error::NoContext { nearest: None, .. })),
-        Error::RemoteContext(_) => Some("fetch it, and build from the directory".into()),
-        Error::StandardInput(_) => Some("write it to a file, and name that".into()),
-        Error::BuildArg(_) => Some("NAME=VALUE, or NAME for the value it has here".into()),
+        Error::Input(InputError::Store(error)) => store(error),
+        Error::Input(error) => error.hint(),
+        Error::Usage(error) => error.hint().map(Into::into),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }

@@ -1,17 +1,15 @@
 //! Archives: to standard output, or to a file that appears whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::file;
 use crate::error::Error;
 use crate::signals::Unfinished;
 
-/// How the names of unfinished files begin.
-pub const UNFINISHED: &str = ".mkimg-save-";
 /// So many bytes are written at once.
 const BUFFER: usize = 256 << 10;
 
@@ -34,16 +32,11 @@ pub fn write(
         path: path.to_owned(),
         source,
     };
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+    if file::is_special(path) {
         let file = File::options().write(true).open(path).map_err(failed)?;
         return buffered(file, archive, failed);
     }
-    let make = || {
-        tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(parent(path))
-    };
+    let make = || file::beside(path);
     let new = unfinished.make(make, NamedTempFile::path).map_err(failed)?;
     buffered(new.as_file(), archive, failed)?;
     let saved = unfinished.publish(|| new.persist(path));
@@ -58,12 +51,4 @@ fn buffered(
     let mut out = BufWriter::with_capacity(BUFFER, out);
     archive(&mut out)?;
     out.flush().map_err(failed)
-}
-
-/// The directory that a file or directory lies in.
-pub fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

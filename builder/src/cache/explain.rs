@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use image_format::digest::{Digest, Hasher};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::key::{FilePart, MountPart, Parts, Reads, Shows};
 use super::record::{self, Record};
 use super::{CacheError, publish, read};
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, ContextSource};
 
 const BUILDS: &str = "builds";
 /// A book has some hundred bytes a step.
@@ -117,12 +118,16 @@ impl Book {
     pub(crate) fn open(request: &BuildRequest) -> Self {
         let mut hasher = Hasher::new();
         let path = request.dockerfile.path.as_deref();
+        let context = match &request.context {
+            ContextSource::Directory { path, .. } => Some(path.as_path()),
+            // One archive in the place of another.
+            ContextSource::Layers(_) => None,
+        };
+        fn name(path: Option<&Path>) -> &[u8] {
+            path.map_or(&[], |path| path.as_os_str().as_encoded_bytes())
+        }
         let target = request.target.as_deref().unwrap_or_default();
-        for part in [
-            request.context.as_os_str().as_encoded_bytes(),
-            path.map_or(&[], |path| path.as_os_str().as_encoded_bytes()),
-            target.as_bytes(),
-        ] {
+        for part in [name(context), name(path), target.as_bytes()] {
             hasher.update(part);
             hasher.update(&[0]);
         }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, Store, StoreError};
+use image_format::layout::{Image, StoreError};
 
 use crate::dockerfile::Span;
 use crate::error::BuildError;
-use crate::plan::{BuildPlan, Source};
+use crate::plan::{BuildPlan, Source, named_context};
+use crate::request::{BuildRequest, NamedContext};
 
 /// The images of a plan, by the names it has for them.
 pub(super) struct Bases {
@@ -18,19 +19,19 @@ pub(super) struct Bases {
 }
 
 impl Bases {
-    /// Finds them.
-    pub(super) fn resolve(store: &Store, plan: &BuildPlan) -> Result<Self, BuildError> {
+    /// Finds them: a named context comes before an image of the store.
+    pub(super) fn resolve(request: &BuildRequest, plan: &BuildPlan) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
             if !images.contains_key(name) {
-                let image = resolve(store, name, span, &Platform::host())?;
+                let image = resolve(request, name, span, &Platform::host())?;
                 images.insert(name.to_owned(), image);
             }
         }
         let mut of_platform = BTreeMap::new();
         for (place, stage) in plan.stages.iter().enumerate() {
             if let (Source::Image { name, span }, Some(platform)) = (&stage.base, &stage.platform) {
-                let image = resolve(store, name, *span, platform)?;
+                let image = resolve(request, name, *span, platform)?;
                 check_platform(name, *span, &image, platform)?;
                 of_platform.insert(place, image);
             }
@@ -101,12 +102,15 @@ fn platform_of(image: &Image) -> Platform {
 }
 
 fn resolve(
-    store: &Store,
+    request: &BuildRequest,
     name: &str,
     span: Span,
     platform: &Platform,
 ) -> Result<Image, BuildError> {
-    let image = store.resolve_for(name, platform);
+    if let Some((_, NamedContext::Image(image))) = named_context(&request.named_contexts, name) {
+        return Ok(Image::clone(image));
+    }
+    let image = request.store.resolve_for(name, platform);
     image.map_err(|error| match error {
         StoreError::NoImage { name, nearest } => BuildError::NoBase {
             name,

@@ -1,13 +1,14 @@
 //! One stage, instruction by instruction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use super::Backend;
 use super::base::Bases;
+use super::files::Files;
 use super::layers::Step;
 use crate::cache::explain::Book;
 use crate::cancel::Cancel;
-use crate::context::Context;
 use crate::dockerfile::{Command, Instruction};
 use crate::error::BuildError;
 use crate::leak::Search;
@@ -24,7 +25,11 @@ pub(super) struct Build<'a> {
     pub(super) plan: &'a BuildPlan,
     pub(super) bases: Bases,
     /// There where a stage copies from it.
-    pub(super) context: Option<Context>,
+    pub(super) context: Option<Files>,
+    /// The named contexts that stages need and that are no images.
+    pub(super) contexts: BTreeMap<String, Files>,
+    /// The stages, by number, whose steps are done whatever the cache holds.
+    pub(super) afresh: BTreeSet<usize>,
     /// The newest time of a file, in seconds since 1970.
     pub(super) epoch: i64,
     /// The same as configs write it.
@@ -38,6 +43,9 @@ pub(super) struct Build<'a> {
     pub(super) secrets: Search<'a>,
 }
 
+/// The place of `FROM` among the instructions of its stage, which are counted from 0.
+const BASE: usize = usize::MAX;
+
 impl Build<'_> {
     /// Builds a stage on those that it needs, which `built` has by their places.
     pub(super) fn stage(
@@ -48,6 +56,16 @@ impl Build<'_> {
         let planned = &self.plan.stages[place];
         let mut state = self.step(planned.first_step, || {
             let state = match &planned.base {
+                Source::Context { name } => {
+                    let step = Step {
+                        id: planned.first_step,
+                        built,
+                        position: (planned.number, BASE),
+                        place: (place, BASE),
+                        span: self.plan.stage(place).span,
+                    };
+                    return self.on_context(step, name);
+                }
                 Source::Scratch => StageState::scratch(&self.request.platform),
                 Source::Image { name, .. } => StageState::image(self.bases.of_stage(place, name)),
                 // The schedule begins a stage when those it needs are built.

@@ -9,11 +9,13 @@ use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
 
+use super::files::Files;
 use super::follow::Build;
 use super::mounts::{Mounts, surroundings};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
+use crate::context::Context;
 use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
@@ -45,6 +47,23 @@ pub(super) struct Keyed {
     pub(super) key: Digest,
     /// Where the step is written.
     pub(super) span: Span,
+    /// Whether the step is done whatever the cache holds.
+    pub(super) afresh: bool,
+}
+
+/// What a copy copies from.
+pub(super) enum Origin<'a> {
+    Context(&'a Context),
+    Stack(Vec<LayerSource>),
+}
+
+impl Origin<'_> {
+    fn source(&self) -> CopySource<'_> {
+        match self {
+            Self::Context(context) => CopySource::Context(context),
+            Self::Stack(stack) => CopySource::Stack(stack),
+        }
+    }
 }
 
 impl Build<'_> {
@@ -122,19 +141,8 @@ impl Build<'_> {
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
         let name = if add.is_some() { "ADD" } else { "COPY" };
-        let failed = |error| BuildError::copy(name, step.span, error);
-        let stack;
-        let from = match (from, &self.context) {
-            (Some(source), _) => {
-                stack = self.stack_of(source, step.built)?;
-                CopySource::Stack(&stack)
-            }
-            (None, Some(context)) => CopySource::Context(context),
-            // It was opened if anything copies from it.
-            (None, None) => return Err(BuildError::Cancelled),
-        };
+        let origin = self.origin(from, step.built)?;
         let created_by = copy_created_by(name, copy);
-        let base = state.stack();
         let wanted = CopyStep {
             copy: Cow::Borrowed(copy),
             add: add.map(|add| AddStep {
@@ -143,35 +151,75 @@ impl Build<'_> {
                 unpack: add.unpack,
                 remote: self.backend.remote,
             }),
-            from,
+            from: origin.source(),
             workdir: state.workdir(),
             keep_top: false,
             span: step.span,
         };
+        let outcome = self.copy_step(state, step, &created_by, &wanted)?;
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok(outcome)
+    }
+
+    /// A stage that stands on the files of a named context: they are its first layer.
+    pub(super) fn on_context(
+        &self,
+        step: Step<'_>,
+        name: &str,
+    ) -> Result<(StageState, Outcome), BuildError> {
+        let mut state = StageState::scratch(&self.request.platform);
+        let source = Source::Context {
+            name: name.to_owned(),
+        };
+        let origin = self.origin(Some(&source), step.built)?;
+        let word = |text: &str| Word {
+            text: text.to_owned(),
+            span: step.span,
+        };
+        let wanted = CopyStep {
+            copy: Cow::Owned(Copy::plain(vec![word(".")], word("/"))),
+            add: None,
+            from: origin.source(),
+            workdir: "/",
+            keep_top: false,
+            span: step.span,
+        };
+        let created_by = format!("[context {name}]");
+        let outcome = self.copy_step(&state, step, &created_by, &wanted)?;
+        state.push(created_by, &self.created, layer_of(outcome));
+        Ok((state, outcome))
+    }
+
+    fn copy_step(
+        &self,
+        state: &StageState,
+        step: Step<'_>,
+        created_by: &str,
+        wanted: &CopyStep<'_>,
+    ) -> Result<Outcome, BuildError> {
+        let name = if wanted.add.is_some() { "ADD" } else { "COPY" };
+        let failed = |error| BuildError::copy(name, step.span, error);
+        let base = state.stack();
         let planned = copy::plan_copy(
             &self.request.store,
             &base,
-            &wanted,
+            wanted,
             self.epoch,
             &mut |bytes, total| self.copied(step, bytes, total),
             &self.cancel,
         );
         let planned = planned.map_err(failed)?;
-        let below = match copy::is_linked(copy) {
+        let below = match copy::is_linked(&wanted.copy) {
             true => &[],
             false => state.diff_ids(),
         };
-        let keyed = self.key(below, step, &created_by, planned.reads.clone())?;
-        let outcome = match self.cached(&keyed)? {
-            Some(layer) => Outcome::Cached(layer),
-            None => {
-                self.explain(step, &keyed, planned.files());
-                let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-                self.keep(below, keyed, planned.files(), layer)?
-            }
-        };
-        state.push(created_by, &self.created, layer_of(outcome));
-        Ok(outcome)
+        let keyed = self.key(below, step, created_by, planned.reads.clone())?;
+        if let Some(layer) = self.cached(&keyed)? {
+            return Ok(Outcome::Cached(layer));
+        }
+        self.explain(step, &keyed, planned.files());
+        let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
+        self.keep(below, keyed, planned.files(), layer)
     }
 
     pub(super) fn workdir(
@@ -243,17 +291,29 @@ impl Build<'_> {
         progress.event(Event::Copied { step, bytes, total });
     }
 
-    /// The layers of what a `COPY --from` copies from.
-    pub(super) fn stack_of(
+    /// What a copy copies from: the build context where `from` says nothing else.
+    pub(super) fn origin(
         &self,
-        source: &Source,
+        from: Option<&Source>,
         built: &[OnceLock<StageState>],
-    ) -> Result<Vec<LayerSource>, BuildError> {
-        Ok(match source {
-            Source::Scratch => Vec::new(),
-            Source::Image { name, .. } => LayerSource::of_image(self.bases.get(name)),
+    ) -> Result<Origin<'_>, BuildError> {
+        let files = match from {
+            Some(Source::Scratch) => return Ok(Origin::Stack(Vec::new())),
+            Some(Source::Image { name, .. }) => {
+                return Ok(Origin::Stack(LayerSource::of_image(self.bases.get(name))));
+            }
             // The schedule begins a stage when those it needs are built.
-            Source::Stage(other) => built[*other].get().ok_or(BuildError::Cancelled)?.stack(),
+            Some(Source::Stage(other)) => {
+                let stage = built[*other].get().ok_or(BuildError::Cancelled)?;
+                return Ok(Origin::Stack(stage.stack()));
+            }
+            Some(Source::Context { name }) => self.contexts.get(name),
+            None => self.context.as_ref(),
+        };
+        // They were opened if anything copies from them.
+        Ok(match files.ok_or(BuildError::Cancelled)? {
+            Files::Directory(context) => Origin::Context(context),
+            Files::Layers(layers) => Origin::Stack(layers.clone()),
         })
     }
 
@@ -277,11 +337,16 @@ impl Build<'_> {
             parts,
             key,
             span: step.span,
+            afresh: self.is_afresh(step),
         })
     }
 
+    pub(super) fn is_afresh(&self, step: Step<'_>) -> bool {
+        self.request.no_cache || self.afresh.contains(&step.position.0)
+    }
+
     fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
-        if self.request.no_cache {
+        if keyed.afresh {
             return Ok(None);
         }
         let found = record::find(&self.request.store, &keyed.key)?;
@@ -307,7 +372,7 @@ impl Build<'_> {
 
     /// Says why the cache does not have a step, if it had one like it.
     fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl Iterator<Item = FilePart>) {
-        if self.request.no_cache {
+        if keyed.afresh {
             return;
         }
         let reasons = self

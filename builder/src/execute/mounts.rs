@@ -12,11 +12,12 @@ use image_format::layout::Layer;
 use image_format::snapshot::{LayerSource, RootMount};
 
 use super::follow::Build;
-use super::layers::{Keyed, Step};
+use super::layers::{Keyed, Origin, Step};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, MountPart, Parts, Shows, Surroundings};
 use crate::cache::mounts::{self as caches, CacheMount, CacheMounts};
 use crate::cache::record::{self, Record, StoredLayer};
+use crate::context::Context;
 use crate::dockerfile::ast::{Copy, MountFlag, Run};
 use crate::dockerfile::mount::{Access, From, Mount, MountKind, Sharing};
 use crate::dockerfile::{Span, Word};
@@ -245,16 +246,13 @@ impl<'a> Build<'a> {
         step: Step<'_>,
         mount: Mount,
         flag: &MountFlag,
-        from: Option<&Source>,
+        named: Option<&Source>,
     ) -> Result<What<'_>, BuildError> {
-        let layers = from
-            .map(|source| self.stack_of(source, step.built))
-            .transpose()?;
         Ok(match mount.kind {
             MountKind::Bind(From {
                 source, read_only, ..
-            }) => match layers {
-                Some(layers) => What::Stack {
+            }) => match self.origin(named, step.built)? {
+                Origin::Stack(layers) => What::Stack {
                     source: Word {
                         text: clean(&format!("/{}", source.text)),
                         span: source.span,
@@ -262,14 +260,31 @@ impl<'a> Build<'a> {
                     read_only,
                     layers,
                 },
-                None => self.context_files(step, &source, read_only, flag.span)?,
+                Origin::Context(context) => {
+                    let path = clean(&format!("/{}", source.text));
+                    let word = |text, span| Word { text, span };
+                    let paths = (
+                        word(literal(&path), source.span),
+                        word(PLACE.to_owned(), flag.span),
+                    );
+                    let (copy, keyed) = self.files_of(step, context, paths)?;
+                    What::Context {
+                        source: path,
+                        read_only,
+                        copy: Box::new(copy),
+                        keyed: Box::new(keyed),
+                    }
+                }
             },
             MountKind::Cache {
                 id,
                 sharing,
                 from,
                 access,
-            } => cache(id, sharing, from, access, layers),
+            } => {
+                let layers = self.seed(step, named, flag.span)?;
+                cache(id, sharing, from, access, layers)
+            }
             MountKind::Tmpfs { size, read_only } => What::Tmpfs { size, read_only },
             MountKind::Secret {
                 id,
@@ -294,23 +309,17 @@ impl<'a> Build<'a> {
         })
     }
 
-    /// Files of the build's context.
-    fn context_files(
+    /// Files of a build context, copied from one place to another.
+    fn files_of<'c>(
         &self,
         step: Step<'_>,
-        source: &Word,
-        read_only: bool,
-        span: Span,
-    ) -> Result<What<'_>, BuildError> {
-        // It was opened if anything reads of it.
-        let context = self.context.as_ref().ok_or(BuildError::Cancelled)?;
-        let path = clean(&format!("/{}", source.text));
-        let word = |text: String, span| Word { text, span };
+        context: &'c Context,
+        (source, destination): (Word, Word),
+    ) -> Result<(PlannedCopy<'c>, Keyed), BuildError> {
+        let span = destination.span;
+        let (path, place) = (source.text.clone(), destination.text.clone());
         let wanted = CopyStep {
-            copy: Cow::Owned(Copy::plain(
-                vec![word(literal(&path), source.span)],
-                word(PLACE.to_owned(), span),
-            )),
+            copy: Cow::Owned(Copy::plain(vec![source], destination)),
             add: None,
             workdir: "/",
             from: CopySource::Context(context),
@@ -329,18 +338,44 @@ impl<'a> Build<'a> {
         let copy = copy.map_err(|error| files(error, span))?;
         let parts = Parts::new(
             None,
-            format!("COPY {path} {PLACE}"),
+            format!("COPY {path} {place}"),
             self.platform.clone(),
             self.epoch,
             copy.reads.clone(),
         );
         let key = parts.key().map_err(CacheError::Record)?;
-        Ok(What::Context {
-            source: path,
-            read_only,
-            copy: Box::new(copy),
-            keyed: Box::new(Keyed { parts, key, span }),
-        })
+        let afresh = self.is_afresh(step);
+        let keyed = Keyed {
+            parts,
+            key,
+            span,
+            afresh,
+        };
+        Ok((copy, keyed))
+    }
+
+    /// What a new cache is filled with, of which only `from` may say something.
+    fn seed(
+        &self,
+        step: Step<'_>,
+        from: Option<&Source>,
+        span: Span,
+    ) -> Result<Option<Vec<LayerSource>>, BuildError> {
+        if from.is_none() {
+            return Ok(None);
+        }
+        let context = match self.origin(from, step.built)? {
+            Origin::Stack(layers) => return Ok(Some(layers)),
+            Origin::Context(context) => context,
+        };
+        let root = || Word {
+            text: "/".to_owned(),
+            span,
+        };
+        let (copy, keyed) = self.files_of(step, context, (root(), root()))?;
+        let layer = self.layer(step, &copy, &keyed, span);
+        let layer = layer.map_err(|error| BuildError::run(span, error))?;
+        Ok(Some(vec![layer.into()]))
     }
 
     /// Makes everything ready for the command to run.

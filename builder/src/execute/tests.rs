@@ -105,6 +105,7 @@ impl Progress for Heard {
 
 struct Bench {
     _dir: tempfile::TempDir,
+    context: PathBuf,
     request: BuildRequest,
     snapshotter: FakeSnapshotter,
     executor: FakeExecutor,
@@ -136,8 +137,9 @@ impl Bench {
             request: BuildRequest {
                 tags: vec!["out".parse().unwrap()],
                 jobs: NonZeroUsize::new(4).unwrap(),
-                ..BuildRequest::new(store, context, DockerfileText::new(dockerfile))
+                ..BuildRequest::new(store, context.clone(), DockerfileText::new(dockerfile))
             },
+            context,
             executor: FakeExecutor::default(),
             heard: Heard::default(),
         }
@@ -268,7 +270,7 @@ fn misses_are_explained() {
 #[test]
 fn a_missed_copy_names_its_files() {
     let bench = Bench::new("FROM scratch\nWORKDIR /to\nCOPY . .\nCMD [\"x\"]");
-    let file = |name: &str| bench.request.context.join(name);
+    let file = |name: &str| bench.context.join(name);
     for name in ["changed", "gone", "same"] {
         fs::write(file(name), "1").unwrap();
     }

@@ -161,6 +161,53 @@ fn only_stages_above_can_be_copied_from() {
     ));
 }
 
+fn plan_in(text: &str, names: &[&str]) -> Result<BuildPlan, PlanError> {
+    let globals = Globals::new(&Platform::host(), BTreeMap::new());
+    let directory = || NamedContext::Files(std::path::PathBuf::from("/files").into());
+    let contexts = names
+        .iter()
+        .map(|name| (context_name(name).unwrap(), directory()));
+    BuildPlan::with_contexts(parse(text).unwrap(), globals, None, &contexts.collect())
+}
+
+#[test]
+fn a_named_context_comes_before_stages_and_images() {
+    let text = "FROM nothing AS one\nCOPY --from=two /x /x\nFROM alpine:3\nCOPY --from=one /a /a
+COPY --from=0 /b /b\nCOPY --from=docker.io/library/img /c /c\nCOPY --from=other /d /d";
+    let plan = plan_in(text, &["one", "alpine:3", "img:latest"]).unwrap();
+    let context = |name: &str| Source::Context {
+        name: name.to_owned(),
+    };
+    assert_eq!(plan.stages.len(), 2);
+    assert_eq!(plan.stages[0].base, context("one"));
+    assert!(plan.stages[0].sources.is_empty());
+    assert!(plan.stage(0).instructions.is_empty());
+    assert_eq!(plan.stages[1].base, context("alpine:3"));
+    let copies: Vec<_> = plan.stages[1].sources.values().collect();
+    assert_eq!(copies[..2], [&Source::Stage(0), &Source::Stage(0)]);
+    assert_eq!(copies[2], &context("img"));
+    assert!(matches!(copies[3], Source::Image { name, .. } if name == "other"));
+    let names: Vec<_> = plan.contexts().collect();
+    assert_eq!(names, ["one", "alpine:3", "img"]);
+    // scratch is what it is
+    let plan = plan_in("FROM scratch", &["scratch"]).unwrap();
+    assert_eq!(plan.stages[0].base, Source::Scratch);
+}
+
+#[test]
+fn a_stage_is_found_by_name_and_number() {
+    let plan = plan("FROM a AS one\nFROM b\nFROM one", None).unwrap();
+    let number = |name: &str| plan.stage_number(name).ok();
+    assert_eq!(
+        [number("ONE"), number("1"), number("stage-1")],
+        [Some(0), Some(1), Some(1)]
+    );
+    assert_eq!(
+        [number("stage-0"), number("3"), number("tow")],
+        [None, None, None]
+    );
+}
+
 #[test]
 fn a_command_has_a_source_for_each_mount_that_names_one() {
     let text = "FROM x AS a\nFROM y AS b\nFROM z AS c\nFROM w\n\

@@ -18,7 +18,7 @@ use image_format::layout::{Layer, Store, remove_tree, write_image};
 use image_format::snapshot::{Snapshotter, detect};
 
 pub struct Bench {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub request: BuildRequest,
     pub heard: Heard,
     snapshotter: Box<dyn Snapshotter>,
@@ -60,7 +60,7 @@ impl Bench {
                 jobs: NonZeroUsize::new(2).unwrap(),
                 ..BuildRequest::new(store, context, DockerfileText::new(dockerfile))
             },
-            _dir: dir,
+            dir,
         }
     }
 
@@ -84,7 +84,7 @@ impl Bench {
 
     /// A file of the context.
     pub fn file(&self, name: &str, text: &str) {
-        fs::write(self.request.context.join(name), text).unwrap();
+        fs::write(self.dir.path().join("context").join(name), text).unwrap();
     }
 
     pub fn output(&self) -> String {

@@ -12,7 +12,7 @@ use builder::{Backend, BuildError, BuildRequest};
 use image_format::archive::{Source, load};
 use image_format::config::{History, ImageConfig};
 use image_format::descriptor::Platform;
-use image_format::import::import;
+use image_format::import::{Times, import};
 use image_format::layer::Timestamp;
 use image_format::layout::{Image, Store, write_image};
 use image_format::snapshot::detect;
@@ -50,7 +50,7 @@ impl Bench {
     /// Adds the debian base, from the tar of its root file system.
     pub fn add_debian(&self, tar: &Path) {
         let tar = std::fs::File::open(tar).unwrap();
-        let layer = import(&self.store, tar, Timestamp::DEFAULT_EPOCH).unwrap();
+        let layer = import(&self.store, tar, Times::UpTo(Timestamp::DEFAULT_EPOCH)).unwrap();
         let mut config = ImageConfig::scratch(&Platform::host());
         config.rootfs.diff_ids.push(layer.diff_id);
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -62,6 +62,7 @@ pub fn config(dockerfile: Dockerfile) -> Result<Value, Late> {
             },
             Source::Scratch => Config::on_path("/", &[]),
             Source::Image { .. } => Config::on_path("", &["sh"]),
+            Source::Context { name } => panic!("no context is called {name}"),
         };
         for instruction in &plan.stage(place).instructions {
             if let Command::Arg(declarations) = &instruction.command {

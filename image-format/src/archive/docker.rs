@@ -1,6 +1,7 @@
 //! The archives of `docker save`. Source: moby's image specification, v1.2, "Combined Image JSON +
 //! Filesystem Changeset Format", and `manifest.json` as docker has written it since 1.10.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub(super) fn load(
         for (name, diff_id) in item.layers.iter().zip(&config.rootfs.diff_ids) {
             layers.push(load_layer(store, files, name, *diff_id)?);
         }
-        let descriptor = write_image_of(store, &bytes, &config, layers)?;
+        let descriptor = write_image_of(store, &bytes, &config, layers, BTreeMap::new())?;
         durable.extend([descriptor.digest, Digest::of(&bytes)]);
         let tags = item.repo_tags.unwrap_or_default();
         let names = tags

@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use super::source::Files;
 use super::{ArchiveError, Source, docker, oci, read_error, write_error};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::layout::Store;
+use crate::layout::{Image, Store};
 use crate::media_type;
 use crate::reference::Reference;
 
@@ -56,6 +57,29 @@ pub fn load(store: &Store, source: Source) -> Result<Vec<Loaded>, ArchiveError> 
         }
     }
     Ok(images)
+}
+
+/// Which image of a layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// By its tag; where no image of the layout has it, and there is only one, that one.
+    Tag(String),
+    /// By the digest of its manifest or index.
+    Digest(Digest),
+}
+
+/// Loads one image of the OCI image layout in the directory `dir` into the store, without a name: it is
+/// there as long as something that is built on it, or this process.
+///
+/// # Errors
+/// When there is no such image, or it cannot be read, or is missing something.
+pub fn load_one(store: &Store, dir: &Path, wanted: &Wanted) -> Result<Image, ArchiveError> {
+    let files = Files::open(store, Source::Directory(dir.to_owned()))?;
+    let mut durable = Vec::new();
+    let descriptor = oci::load_one(store, &files, wanted, &mut durable)?;
+    let image = store.image(&descriptor)?;
+    store.sync(&durable)?;
+    Ok(image)
 }
 
 /// Copies a layer into the store and checks that its tar is the one the config names.

@@ -1,10 +1,10 @@
 //! OCI image layouts. Source: OCI image specification, `image-layout.md`.
 
-use super::ArchiveError;
 use super::load::{Loaded, copy_layer};
 use super::source::Files;
+use super::{ArchiveError, Wanted};
 use crate::config::ImageConfig;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, REF_NAME};
 use crate::digest::Digest;
 use crate::layout::{Store, name_of};
 use crate::manifest::{Index, Manifest};
@@ -44,6 +44,71 @@ pub(super) fn load(
         }
     }
     Ok(images)
+}
+
+/// Copies one image of a layout into the store.
+pub(super) fn load_one(
+    store: &Store,
+    files: &Files,
+    wanted: &Wanted,
+    durable: &mut Vec<Digest>,
+) -> Result<Descriptor, ArchiveError> {
+    let index: Index = parse("index.json", &files.document("index.json")?)?;
+    let found = index
+        .manifests
+        .iter()
+        .find(|entry| is_wanted(entry, wanted));
+    let descriptor = match (found, wanted, index.manifests.as_slice()) {
+        (Some(found), ..) => found.clone(),
+        (None, Wanted::Digest(digest), _) => unlisted(files, *digest)?,
+        // Tools that write one image need not name it.
+        (None, Wanted::Tag(_), [only]) => only.clone(),
+        (None, Wanted::Tag(tag), all) => {
+            let names = all.iter().filter_map(name_of);
+            return Err(ArchiveError::NoSuchImage {
+                tag: tag.clone(),
+                names: names.map(|name| name.familiar()).collect(),
+            });
+        }
+    };
+    let mut copier = Copier {
+        store,
+        files,
+        durable,
+    };
+    copier.copy_any(&descriptor, DEEPEST)?;
+    Ok(descriptor)
+}
+
+fn is_wanted(entry: &Descriptor, wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Digest(digest) => entry.digest == *digest,
+        Wanted::Tag(tag) => {
+            entry.annotations.get(REF_NAME) == Some(tag)
+                || name_of(entry).is_some_and(|name| name.tag() == Some(tag.as_str()))
+        }
+    }
+}
+
+/// The descriptor of a manifest or index that the layout's list does not name, as those of the platforms
+/// of an index.
+fn unlisted(files: &Files, digest: Digest) -> Result<Descriptor, ArchiveError> {
+    /// What tells them apart.
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Document {
+        media_type: Option<String>,
+        manifests: Option<serde::de::IgnoredAny>,
+    }
+    let name = blob_name(&digest);
+    let bytes = files.document(&name)?;
+    let document: Document = parse(&name, &bytes)?;
+    let guess = match document.manifests {
+        Some(_) => media_type::OCI_INDEX,
+        None => media_type::OCI_MANIFEST,
+    };
+    let media_type = document.media_type.as_deref().unwrap_or(guess);
+    Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, ArchiveError> {

@@ -39,7 +39,7 @@ pub fn save_archive<W: Write>(
     kind: ArchiveKind,
     out: W,
 ) -> Result<W, ArchiveError> {
-    let files = files(store, images, Some(kind))?;
+    let files = files(store, images, kind)?;
     let mut tar = tar::Builder::new(out);
     for dir in ["blobs/", "blobs/sha256/"] {
         let mut header = header(tar::EntryType::Directory, 0o755, 0);
@@ -58,8 +58,13 @@ pub fn save_archive<W: Write>(
 ///
 /// # Errors
 /// When a blob is missing or corrupt, or a file cannot be written.
-pub fn save_directory(store: &Store, images: &[Image], dir: &Path) -> Result<(), ArchiveError> {
-    let files = files(store, images, None)?;
+pub fn save_directory(
+    store: &Store,
+    images: &[Image],
+    kind: ArchiveKind,
+    dir: &Path,
+) -> Result<(), ArchiveError> {
+    let files = files(store, images, kind)?;
     // One after the other: a directory that is taken away meanwhile is not made again.
     for below in ["blobs", "blobs/sha256"] {
         let path = dir.join(below);
@@ -112,7 +117,7 @@ impl Content {
 fn files(
     store: &Store,
     images: &[Image],
-    kind: Option<ArchiveKind>,
+    kind: ArchiveKind,
 ) -> Result<BTreeMap<String, Content>, ArchiveError> {
     let mut files = BTreeMap::new();
     let mut index = Index::default();
@@ -130,7 +135,7 @@ fn files(
     };
     document("oci-layout", LAYOUT_FILE.as_bytes().to_vec());
     document("index.json", json("index.json", &index)?);
-    if kind == Some(ArchiveKind::Docker) {
+    if kind == ArchiveKind::Docker {
         let items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
         document("manifest.json", json("manifest.json", &items)?);
     }
@@ -261,7 +266,7 @@ mod tests {
         }
         let dir = to.path().join("layout");
         fs::create_dir(&dir).unwrap();
-        save_directory(&store, &images, &dir).unwrap();
+        save_directory(&store, &images, ArchiveKind::Oci, &dir).unwrap();
         let other = Store::open(&to.path().join("dir")).unwrap();
         load(&other, Source::Directory(dir)).unwrap();
         assert_eq!(other.index().unwrap(), store.index().unwrap());

@@ -53,7 +53,7 @@ fn import_bytes(bytes: &[u8]) -> Result<(Vec<(Entry, String)>, Layer), ImportErr
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    let layer = import(&store, file, Timestamp::DEFAULT_EPOCH)?;
+    let layer = import(&store, file, Times::UpTo(Timestamp::DEFAULT_EPOCH))?;
     let mut reader = LayerReader::new(store.open_blob(&layer.diff_id).unwrap());
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry().unwrap() {

@@ -1,5 +1,7 @@
 //! Images: a manifest and its config, read together and found by name or ID.
 
+use std::collections::BTreeMap;
+
 use super::index::name_of;
 use super::{NotAnImage, Store, StoreError};
 use crate::config::{ImageConfig, chain_id};
@@ -81,21 +83,38 @@ pub fn write_image(
     config: &ImageConfig,
     layers: Vec<Descriptor>,
 ) -> Result<Descriptor, StoreError> {
+    write_annotated(store, config, layers, BTreeMap::new())
+}
+
+/// As [`write_image`], with annotations in the manifest.
+///
+/// # Errors
+/// As [`write_image`].
+pub fn write_annotated(
+    store: &Store,
+    config: &ImageConfig,
+    layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
+) -> Result<Descriptor, StoreError> {
     let bytes = serde_json::to_vec(config).map_err(|source| StoreError::Document {
         what: "the config".to_owned(),
         source,
     })?;
-    write_image_of(store, &bytes, config, layers)
+    write_image_of(store, &bytes, config, layers, annotations)
 }
 
-/// As [`write_image`], with the bytes of a config that must stay as they are.
+/// As [`write_annotated`], with the bytes of a config that must stay as they are.
 pub(crate) fn write_image_of(
     store: &Store,
     config_bytes: &[u8],
     config: &ImageConfig,
     layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
 ) -> Result<Descriptor, StoreError> {
-    let manifest = Manifest::new(Descriptor::of(media_type::OCI_CONFIG, config_bytes), layers);
+    let manifest = Manifest {
+        annotations,
+        ..Manifest::new(Descriptor::of(media_type::OCI_CONFIG, config_bytes), layers)
+    };
     let bytes = serde_json::to_vec(&manifest).map_err(|source| StoreError::Document {
         what: "the manifest".to_owned(),
         source,

@@ -45,6 +45,7 @@ fn follow(
             Source::Scratch => StageState::scratch(&Platform::host()),
             Source::Stage(other) => StageState::stage(&built[*other]),
             Source::Image { name, .. } => StageState::on(bases(name), Vec::new()),
+            Source::Context { name } => panic!("no context is called {name}"),
         };
         for instruction in &plan.stage(place).instructions {
             let lookup = |name: &str| state.lookup(name);

@@ -28,7 +28,7 @@ fn mounts_come_outer_ones_first_and_of_two_in_one_place_the_later() {
         "FROM base\nRUN --mount=target=w/a/b,source=x --mount=type=tmpfs,target=/w/a,size=1k \
          --mount=type=cache,target=/same --mount=type=tmpfs,target=/same,ro --mount=from=base,target=/img,rw nothing",
     );
-    std::fs::write(bench.request.context.join("x"), "x").unwrap();
+    std::fs::write(bench.context.join("x"), "x").unwrap();
     bench.build().unwrap();
     let (step, mounts) = last(&bench);
     let targets: Vec<_> = step
@@ -108,7 +108,7 @@ fn what_is_asked_for_and_not_given_is_an_error_where_it_is_written() {
 fn the_key_is_of_what_is_mounted() {
     let text = |mount: &str| format!("FROM base\nRUN --mount={mount} nothing");
     let mut bench = Bench::new(&text("source=x,target=/m"));
-    let context = bench.request.context.clone();
+    let context = bench.context.clone();
     let mut ran = 0;
     let mut again = |bench: &Bench, change: &str| -> Vec<String> {
         bench.heard.take();

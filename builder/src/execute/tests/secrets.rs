@@ -28,7 +28,7 @@ fn a_layer_with_a_secret_fails_the_build_and_is_not_kept() {
     let bench = Bench::new("FROM scratch\nCOPY good /\nCOPY bad /etc/bad\n")
         .with_secret("token", &format!("{VALUE}\n"))
         .with_secret("other", "never there");
-    let context = &bench.request.context;
+    let context = &bench.context;
     fs::write(context.join("good"), "hunter2").unwrap();
     fs::write(
         context.join("bad"),
@@ -54,14 +54,14 @@ fn a_layer_with_a_secret_fails_the_build_and_is_not_kept() {
 fn a_secret_that_an_earlier_build_left_in_the_cache_is_found() {
     let mut bench =
         Bench::new("FROM scratch AS a\nCOPY bad /bad\nFROM scratch\nCOPY --from=a / /\n");
-    fs::write(bench.request.context.join("bad"), VALUE).unwrap();
+    fs::write(bench.context.join("bad"), VALUE).unwrap();
     bench.request.tags.clear();
     bench.build().unwrap();
     bench.request.tags = vec!["out".parse().unwrap()];
     let bench = bench.with_secret("token", VALUE);
     let (line, _) = bench.leak();
     assert_eq!(line, Some(2));
-    fs::write(bench.request.context.join("bad"), "good").unwrap();
+    fs::write(bench.context.join("bad"), "good").unwrap();
     bench.build().unwrap();
     assert!(bench.request.store.resolve("out").is_ok());
 }
@@ -94,9 +94,9 @@ fn names_links_and_the_config_are_searched_too() {
     ] {
         let bench =
             Bench::new(&format!("FROM scratch\n{dockerfile}\n")).with_secret("token", VALUE);
-        fs::write(bench.request.context.join("good"), "x").unwrap();
-        fs::create_dir(bench.request.context.join("dir")).unwrap();
-        let link = bench.request.context.join("dir/link");
+        fs::write(bench.context.join("good"), "x").unwrap();
+        fs::create_dir(bench.context.join("dir")).unwrap();
+        let link = bench.context.join("dir/link");
         std::os::unix::fs::symlink(format!("/x{VALUE}"), link).unwrap();
         let (at, error) = bench.leak();
         let message = error.to_string();
