@@ -82,7 +82,7 @@ impl Mode {
                 set,
                 clear,
             } => {
-                let bits = (mode >> from & 7) * RUN & to;
+                let bits = (((mode >> from) & 7) * RUN) & to;
                 let kept = match (clear, set) {
                     (true, true) => mode & !to,
                     (true, false) => mode & !bits,

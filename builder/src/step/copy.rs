@@ -125,7 +125,7 @@ impl PlannedCopy<'_> {
     /// system.
     pub(crate) fn files(&self) -> impl Iterator<Item = FilePart> + Clone {
         let (found, later) = match &self.work {
-            Work::Found { read, words } => (Some((read, words)), &[][..]),
+            Work::Found(read, words) => (Some((read, words)), &[][..]),
             Work::Later { parts, .. } => (None, parts.as_slice()),
             Work::Directory { .. } => (None, &[][..]),
         };
@@ -140,10 +140,10 @@ impl PlannedCopy<'_> {
 /// What is left to do.
 enum Work<'a> {
     /// Files that are found, if they are not in a layer already.
-    Found { read: Read<'a>, words: Words },
+    Found(Box<Read<'a>>, Words),
     /// Files of a root file system, or such as need not be fetched to be known.
     Later {
-        step: CopyStep<'a>,
+        step: Box<CopyStep<'a>>,
         words: Words,
         parts: Vec<FilePart>,
     },
@@ -245,7 +245,7 @@ pub(crate) fn plan_copy<'a>(
     let later = |reads, parts, words| PlannedCopy {
         reads,
         work: Work::Later {
-            step: step.clone(),
+            step: Box::new(step.clone()),
             words,
             parts,
         },
@@ -264,7 +264,7 @@ pub(crate) fn plan_copy<'a>(
             let files = parts::digest_of(&read.found.sources, words.keeps(), digest);
             Ok(PlannedCopy {
                 reads: Reads::Context { placement, files },
-                work: Work::Found { read, words },
+                work: Work::Found(Box::new(read), words),
             })
         }
         CopySource::Stack(layers) => {
@@ -352,7 +352,7 @@ pub(crate) fn copy(
     let make =
         |found: &Found<'_>, words, progress| maker.make(found, words, progress, &mut |_, _, _| {});
     let layer = match &planned.work {
-        Work::Found { read, words } => match (read.layer, read.found.to_unpack()) {
+        Work::Found(read, words) => match (read.layer, read.found.to_unpack()) {
             (Some(layer), _) => layer,
             (None, None) => make(&read.found, words, progress)?,
             (None, Some(mut found)) => {

@@ -122,7 +122,8 @@ impl Finder<'_, '_> {
         let span = word.span;
         if !self.step.copy.parents {
             let sources = self.sources(&word.text, &self.filter, span)?;
-            return Ok(self.add(sources.into_iter().map(|(source, _)| source)));
+            self.add(sources.into_iter().map(|(source, _)| source));
+            return Ok(());
         }
         // What stands before the pivot is where it begins, and no part of what is made.
         let (base, wanted) = word.text.split_once("/./").unwrap_or(("", &word.text));
