@@ -421,3 +421,29 @@ fn a_compressed_archive_is_loaded_and_a_lone_user_is_told() {
         assert_eq!(list(&lone).len(), 0);
     }
 }
+
+#[test]
+fn what_a_build_fetched_comes_to_another_store() {
+    for user in User::with_ids() {
+        let (old, new) = (Env::new(*user), Env::new(*user));
+        let dockerfile = "FROM base\nRUN --mount=type=cache,target=/cache \
+             echo fetched $(ls /cache) && echo x > /cache/package && chown 1000 /cache/package\n";
+        for env in [&old, &new] {
+            env.import_busybox("base");
+            env.write("context/Dockerfile", dockerfile);
+        }
+        let build = |env: &Env| {
+            let flags = ["build", "--no-cache", "--progress", "plain", "context"];
+            env.mkimg(flags).success()
+        };
+        assert!(!build(&old).err().contains("fetched package"));
+        assert_eq!(list(&old)[0]["ID"], "/cache");
+        old.mkimg(["cache", "save", "-o", "saved.tar"]).success();
+        new.write("saved.tar", std::fs::read(old.path("saved.tar")).unwrap());
+        new.mkimg(["cache", "load", "-i", "saved.tar"]).success();
+        let ran = build(&new);
+        assert!(ran.err().contains("fetched package"), "{ran}");
+        new.mkimg(["cache", "prune"]).success();
+        assert!(!build(&new).err().contains("fetched package"));
+    }
+}

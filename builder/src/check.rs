@@ -121,8 +121,8 @@ pub(crate) fn before_plan(
     globals: &Globals,
 ) -> Vec<Warning> {
     let mut warnings = check::text(dockerfile, checks);
-    let defaults = globals.without_given().declare(dockerfile).ok();
-    if let Ok(globals) = globals.clone().declare(dockerfile) {
+    let defaults = globals.without_given().declare(dockerfile, None).ok();
+    if let Ok(globals) = globals.clone().declare(dockerfile, None) {
         let found = check::stages(dockerfile, checks, &globals, defaults.as_ref());
         warnings.extend(found);
     }

@@ -18,8 +18,8 @@ use image_format::layout::Store;
 use rustix::fs::{CWD, Mode, OFlags};
 
 pub use error::ContextError;
-pub(crate) use pattern::{SourcePattern, components};
-pub(crate) use walk::{Found, FoundKind, Match};
+pub(crate) use pattern::{SourcePattern, components, has_wildcard};
+pub(crate) use walk::{Enter, Found, FoundKind, Match};
 
 use crate::cache::files::FileDigests;
 use crate::cancel::Cancel;
@@ -96,29 +96,52 @@ impl Context {
     }
 
     /// What a source of a `COPY` names, with all that is in it: one match for a plain path, any
-    /// number for a pattern.
+    /// number for a pattern. Of a directory, by its path below the match, `enter` says whether
+    /// anything in it is wanted.
     ///
     /// # Errors
     /// When a plain path is not there or left out, or something cannot be read.
-    pub(crate) fn find(&self, source: &str, cancel: &Cancel) -> Result<Vec<Match>, ContextError> {
+    pub(crate) fn find(
+        &self,
+        source: &str,
+        enter: Enter<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Match>, ContextError> {
         match SourcePattern::parse(source)? {
-            SourcePattern::Plain(path) => {
-                let place = resolve::resolve(self, &path)?;
-                match walk::walk(self, path, place, cancel)? {
-                    Ok(found) => Ok(vec![found]),
-                    Err(left_out) => Err(left_out),
-                }
-            }
+            SourcePattern::Plain(path) => Ok(vec![self.find_path(&path, enter, cancel)?]),
             SourcePattern::Wild { base, globs } => {
                 let place = resolve::resolve(self, &base)?;
-                walk::matching(self, base, place, &globs, cancel)
+                walk::matching(self, base, place, &globs, enter, cancel)
             }
         }
+    }
+
+    /// What a clean path names, with all that is in it: see [`Context::find`].
+    ///
+    /// # Errors
+    /// As for a plain path.
+    pub(crate) fn find_path(
+        &self,
+        path: &[u8],
+        enter: Enter<'_>,
+        cancel: &Cancel,
+    ) -> Result<Match, ContextError> {
+        let place = resolve::resolve(self, path)?;
+        walk::walk(self, path.to_vec(), place, enter, cancel)?
     }
 
     /// What is left out of it.
     pub(crate) fn ignore(&self) -> &Ignore {
         &self.ignore
+    }
+
+    /// What is at a path of the context, in which no symbolic link may be but at its end; `None`
+    /// where nothing is, or the ignore file leaves it out.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Found>, ContextError> {
+        walk::look(self, path)
     }
 
     /// The digests known of the context's files.

@@ -22,7 +22,7 @@ use crate::check;
 use crate::commit::commit;
 use crate::dockerfile::ast::MountFlag;
 use crate::dockerfile::check::Warning;
-use crate::dockerfile::{self, Command, Dockerfile, Instruction, ParseError, ParseErrorKind};
+use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
@@ -89,7 +89,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
     let (epoch, created) = epoch(&plan.globals)?;
     progress.event(Event::Planned { steps: &plan.steps });
-    warn_unused(request, &plan.dockerfile, progress);
+    warn(request, &plan.dockerfile, progress);
 
     let afresh = request.no_cache_filter.iter();
     let afresh = afresh.map(|name| plan.stage_number(name));
@@ -106,7 +106,6 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     tell(progress, &warnings);
     let (bases, context) = (bases?, context?);
     check::fail(&checks, &warnings)?;
-    refuse(&plan)?;
     let contexts = files::open_named(request, &plan)?;
     let build = Build {
         request,
@@ -185,32 +184,11 @@ fn reads_context(plan: &BuildPlan) -> bool {
     (0..plan.stages.len())
         .flat_map(|place| &plan.stage(place).instructions)
         .any(|instruction| match &instruction.command {
+            Command::Add(_) => true,
             Command::Copy(copy) => copy.from.is_none(),
             Command::Run(run) => run.mounts.iter().any(MountFlag::may_read_context),
             _ => false,
         })
-}
-
-/// Refuses what is in the language and not built yet.
-fn refuse(plan: &BuildPlan) -> Result<(), ParseError> {
-    let error = |what: &str, span| {
-        let what = what.to_owned();
-        Err(ParseError::new(ParseErrorKind::NotSupported { what }, span))
-    };
-    for place in 0..plan.stages.len() {
-        for Instruction { command, span, .. } in &plan.stage(place).instructions {
-            let what = match command {
-                Command::Add(_) => "ADD",
-                Command::Copy(copy) if copy.heredocs().next().is_some() => "a heredoc in COPY",
-                Command::Copy(copy) if copy.link => "the flag `--link` of COPY",
-                Command::Copy(copy) if copy.parents => "the flag `--parents` of COPY",
-                Command::Copy(copy) if !copy.exclude.is_empty() => "the flag `--exclude` of COPY",
-                _ => continue,
-            };
-            return error(what, *span);
-        }
-    }
-    Ok(())
 }
 
 fn tell(progress: &dyn Progress, warnings: &[Warning]) {
@@ -219,8 +197,8 @@ fn tell(progress: &dyn Progress, warnings: &[Warning]) {
     }
 }
 
-/// Says what is given for nothing. That is about the command line, and so none of the checks.
-fn warn_unused(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
+/// Says what is odd about what was asked for. That is about the command line, and so none of the checks.
+fn warn(request: &BuildRequest, dockerfile: &Dockerfile, progress: &dyn Progress) {
     for id in Search::too_short(&request.secrets) {
         progress.event(Event::Warning {
             message: &format!(

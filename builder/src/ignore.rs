@@ -146,6 +146,18 @@ impl Ignore {
         self.everything
     }
 
+    /// Patterns as they are, not the lines of a file: a `/` at their beginning, or a `#`, is part of them.
+    pub fn of<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Ignore, IgnoreErrorKind> {
+        let patterns = patterns.into_iter().enumerate();
+        let patterns = patterns.map(|(at, pattern)| Pattern::new(at + 1, pattern));
+        Ok(Ignore {
+            patterns: patterns
+                .filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?,
+            everything: false,
+        })
+    }
+
     /// Whether there is no pattern at all.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use image_format::config::{History, ImageConfig, chain_id};
+use image_format::config::{History, ImageConfig};
 use image_format::descriptor::{Descriptor, Platform};
 use image_format::digest::Digest;
 use image_format::layout::{Image, Layer};
@@ -13,6 +13,8 @@ use serde_json::Value;
 /// Where programs are looked for when an image does not say; docker puts it into every image.
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Arguments for docker's search for what an image is made of: they are no variables.
+const SBOM_SCANS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 /// What tools know an image by that was built from a Dockerfile.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
@@ -27,8 +29,8 @@ pub(crate) struct StageState {
     pub(crate) durable: usize,
     /// What words and commands see. `ENV` and `ARG` are alike here: of one name, the later wins.
     env: BTreeMap<String, String>,
-    /// The names that `ARG` declared, in that order.
-    args: Vec<String>,
+    /// What `ARG` declared, in that order, and the value it gave.
+    args: Vec<(String, String)>,
     /// Whether the stage itself has set `CMD`: then `ENTRYPOINT` leaves it.
     pub(crate) own_cmd: bool,
 }
@@ -81,9 +83,14 @@ impl StageState {
         }
     }
 
-    /// The name of the stack of layers; `None` for the empty one.
-    pub(crate) fn chain_id(&self) -> Option<Digest> {
-        chain_id(self.diff_ids())
+    /// What its programs run on.
+    pub(crate) fn platform(&self) -> Platform {
+        Platform {
+            os: self.config.os.clone(),
+            architecture: self.config.architecture.clone(),
+            variant: self.config.variant.clone(),
+            extra: BTreeMap::new(),
+        }
     }
 
     /// The layers by the digests of their tars, base first.
@@ -114,9 +121,9 @@ impl StageState {
 
     /// The declared arguments as a command sees them; one that has no value is empty.
     pub(crate) fn args(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.args.iter().map(|name| {
-            let value = self.env.get(name).map_or("", String::as_str);
-            (name.as_str(), value)
+        self.args.iter().map(|(name, given)| {
+            let value = self.env.get(name).unwrap_or(given);
+            (name.as_str(), value.as_str())
         })
     }
 
@@ -133,10 +140,14 @@ impl StageState {
 
     /// Declares an argument; without a value the name keeps the one it has.
     pub(crate) fn set_argument(&mut self, name: &str, value: Option<&str>) {
-        if !self.args.iter().any(|known| known == name) {
-            self.args.push(name.to_owned());
+        let given = value.unwrap_or_default().to_owned();
+        match self.args.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = given,
+            None => self.args.push((name.to_owned(), given)),
         }
-        if let Some(value) = value {
+        if let Some(value) = value
+            && !SBOM_SCANS.contains(&name)
+        {
             self.env.insert(name.to_owned(), value.to_owned());
         }
     }

@@ -5,5 +5,5 @@ pub(crate) mod copy;
 mod log;
 pub(crate) mod run;
 
-pub use copy::CopyError;
+pub use copy::{ArchiveError, CopyError};
 pub use run::RunError;

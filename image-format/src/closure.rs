@@ -165,13 +165,22 @@ impl<'a> Closure<'a> {
         self.add_interpreted(name, 0)
     }
 
-    /// Adds what a program needs, but not the program itself; nothing for what is no program. The
-    /// path is absolute and without links.
+    /// Adds what a program needs, but not the program itself. The path is absolute and without
+    /// links.
     ///
     /// # Errors
-    /// When something it needs is missing. A file that is no program is an error, too.
+    /// When it is no program, or something it needs is missing.
     pub fn add_needs_of(&mut self, program: &Path) -> Result<(), ClosureError> {
         self.add_needs(program, 0)
+    }
+
+    /// Adds the libraries that a program or library needs; false for what is no ELF file. The path
+    /// is absolute and without links.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn add_libraries_of(&mut self, file: &Path) -> Result<bool, ClosureError> {
+        self.add_libraries(file)
     }
 
     /// What is needed, by the paths that are asked for.

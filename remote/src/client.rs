@@ -9,9 +9,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a connection may take to stand.
-const CONNECT: Duration = Duration::from_secs(30);
+pub const CONNECT: Duration = Duration::from_secs(30);
 /// How long a server may be silent; a transfer as such may take as long as it moves.
-const SILENCE: Duration = Duration::from_secs(60);
+pub const SILENCE: Duration = Duration::from_secs(60);
 /// As many redirections are followed; browsers give up at 20.
 const MOST_REDIRECTS: usize = 10;
 

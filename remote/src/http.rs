@@ -1,6 +1,7 @@
 //! Files over HTTP: what was fetched before is asked for by what the server then said of it, and comes
 //! anew only when it has changed.
 
+mod attempt;
 mod disposition;
 mod error;
 mod transfer;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::kept::{Kept, Kind, Record};
+pub(crate) use attempt::send;
+pub(crate) use disposition::decode;
 pub use error::HttpError;
 use transfer::{Outcome, Transfer};
 

@@ -32,10 +32,12 @@
 //! cache/v1/downloads/
 //!   urls/<sha256 of the address>     what the server said of it, and which file it is
 //!   files/<sha256>                   the files
+//!   checkouts/<sha256 of what>/      a repository each, at one commit
 //! ```
 
 mod cancellable;
 pub mod client;
+pub mod git;
 pub mod http;
 pub mod kept;
 
@@ -46,6 +48,7 @@ use builder::remote::{Checkout, Download, GitSource, Remote, RemoteError};
 use image_format::layout::Store;
 
 use client::{Client, ClientError};
+use git::Dated;
 use kept::Kept;
 
 /// The way to other machines.
@@ -62,6 +65,18 @@ impl Network {
             kept: Kept::new(store),
             client: OnceLock::new(),
         }
+    }
+
+    /// Checks out a repository, and says when its commit was made.
+    ///
+    /// # Errors
+    /// When it cannot be had, or has no such reference or directory.
+    pub fn dated(&self, source: &GitSource, cancel: &Cancel) -> Result<Dated, RemoteError> {
+        let found = match self.client() {
+            Ok(client) => git::check_out(client, &self.kept, source, cancel),
+            Err(error) => Err(error.into()),
+        };
+        found.map_err(|error| error.at(&source.url))
     }
 
     fn client(&self) -> Result<&Client, ClientError> {
@@ -88,8 +103,7 @@ impl Remote for Network {
         fetched.map_err(|error| error.at(url))
     }
 
-    fn git(&self, source: &GitSource, _: &Cancel) -> Result<Checkout, RemoteError> {
-        let url = client::shown(&source.url);
-        Err(RemoteError::NoWay { url })
+    fn git(&self, source: &GitSource, cancel: &Cancel) -> Result<Checkout, RemoteError> {
+        Ok(self.dated(source, cancel)?.checkout)
     }
 }

@@ -185,6 +185,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
             return Err(ended(display, &interrupt, BuildError::Cancelled));
         }
         Err(source) => {
+            if let BuildError::Leak { .. } = source {
+                // The layer that holds the secret; whoever uses the store keeps it till the next rmi.
+                super::rmi::collect_garbage(&request.store)?;
+            }
             return Err(Error::Build(Box::new(BuildFailure {
                 source,
                 name: request.dockerfile.name,

@@ -37,11 +37,17 @@ pub fn run(args: &RmiArgs, globals: &Globals) -> Result<ExitCode, Error> {
             Err(error) => errors.push(error),
         }
     }
-    if store.collect_garbage(|| roots(&store))?.is_none() {
-        diagnostic::note("the store is in use: what it no longer needs goes with the next rmi");
-    }
+    collect_garbage(&store)?;
     Error::all(errors)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what nothing in the store needs any more, or says that it stays.
+pub(super) fn collect_garbage(store: &Store) -> Result<(), Error> {
+    if store.collect_garbage(|| roots(store))?.is_none() {
+        diagnostic::note("the store is in use: what it no longer needs goes with the next rmi");
+    }
+    Ok(())
 }
 
 /// What others than the images need of the store: the build cache and the containers.

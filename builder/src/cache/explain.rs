@@ -90,7 +90,7 @@ impl fmt::Display for Reason {
             Self::FileAdded(path) => write!(f, "{path} is new"),
             Self::FileRemoved(path) => write!(f, "{path} is gone"),
             Self::Source => f.write_str("what is copied from changed"),
-            Self::Placement => f.write_str("destination, owner or mode changed"),
+            Self::Placement => f.write_str("where to, how, or what of it is copied changed"),
             Self::Lost => f.write_str("its layer is not in the store any more"),
             Self::Version => f.write_str("another version of mkimg made it"),
         }
@@ -270,27 +270,34 @@ fn reasons(
             reasons.extend(changed_files(before_files(), files));
         }
         (
+            Reads::Context { placement, .. },
             Reads::Context {
-                destination,
-                chown,
-                chmod,
-                ..
-            },
-            Reads::Context {
-                destination: new_destination,
-                chown: new_chown,
-                chmod: new_chmod,
+                placement: new_placement,
                 ..
             },
         ) => {
             check(old.instruction == now.instruction, Reason::Instruction);
-            let placed = (destination, chown, chmod) == (new_destination, new_chown, new_chmod);
-            check(placed, Reason::Placement);
+            check(placement == new_placement, Reason::Placement);
             reasons.extend(changed_files(before_files(), files));
         }
-        (Reads::Rootfs { from, .. }, Reads::Rootfs { from: new_from, .. }) => {
+        (
+            Reads::Rootfs {
+                from,
+                sources,
+                placement,
+            },
+            Reads::Rootfs {
+                from: new_from,
+                sources: new_sources,
+                placement: new_placement,
+            },
+        ) => {
             check(from == new_from, Reason::Source);
-            check(old.instruction == now.instruction, Reason::Instruction);
+            check(
+                old.instruction == now.instruction && sources == new_sources,
+                Reason::Instruction,
+            );
+            check(placement == new_placement, Reason::Placement);
         }
         (
             Reads::Directory { path, user },

@@ -6,11 +6,12 @@ use image_format::digest::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::mount::Sharing;
+use crate::executor::FileAccess;
 use crate::request::RunNetwork;
 
 /// Changes when the same step would make another layer: how copies are laid out, how layers are
 /// packed.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a step depends on. Two steps with equal parts make the same layer, or could.
 ///
@@ -58,14 +59,10 @@ pub enum Reads {
         #[serde(default, skip_serializing_if = "Surroundings::are_usual")]
         surroundings: Surroundings,
     },
-    /// `COPY` from the context.
+    /// `COPY` from the context, and `ADD`.
     Context {
-        /// Where to, absolute.
-        destination: String,
-        /// `--chown`.
-        chown: Option<String>,
-        /// `--chmod`, as bits.
-        chmod: Option<u32>,
+        /// Where to, and how.
+        placement: Placement,
         /// The digest of the files' list, which the record has in full.
         files: Digest,
     },
@@ -73,14 +70,10 @@ pub enum Reads {
     Rootfs {
         /// The name of the stack of layers it copies from.
         from: Option<Digest>,
-        /// What it copies: paths and patterns.
+        /// What it copies: paths and patterns, and the digests of heredocs.
         sources: Vec<String>,
-        /// Where to, absolute.
-        destination: String,
-        /// `--chown`.
-        chown: Option<String>,
-        /// `--chmod`, as bits.
-        chmod: Option<u32>,
+        /// Where to, and how.
+        placement: Placement,
     },
     /// `WORKDIR`, where it makes the directory.
     Directory {
@@ -89,6 +82,25 @@ pub enum Reads {
         /// Whose it is to be, as `USER` has it.
         user: String,
     },
+}
+
+/// Where a copy puts what it copies, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Where to, absolute.
+    pub destination: String,
+    /// `--chown`.
+    pub chown: Option<String>,
+    /// `--chmod`; an octal number without needless zeros.
+    pub chmod: Option<String>,
+    /// `--link`: it then stands on no layers.
+    pub link: bool,
+    /// `--parents`.
+    pub parents: bool,
+    /// `--exclude`.
+    pub exclude: Vec<String>,
+    /// `--unpack`.
+    pub unpack: Option<bool>,
 }
 
 /// What commands find around them where a build was asked for it.
@@ -148,12 +160,9 @@ pub enum Shows {
         read_only: bool,
         /// The name of the stack of layers that it begins as.
         from: Option<Digest>,
-        /// Its permissions when it is made.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// Its owner and permissions when it is made.
+        #[serde(flatten)]
+        access: FileAccess,
     },
     /// A directory in memory.
     Tmpfs {
@@ -170,12 +179,9 @@ pub enum Shows {
         env: Option<String>,
         /// Whether it must be there.
         required: bool,
-        /// The file's permissions.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// The file's owner and permissions.
+        #[serde(flatten)]
+        access: FileAccess,
     },
     /// An agent's socket.
     Ssh {
@@ -183,12 +189,9 @@ pub enum Shows {
         id: String,
         /// Whether it must be there.
         required: bool,
-        /// The socket's permissions.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
-        /// Its group.
-        gid: u32,
+        /// The socket's owner and permissions.
+        #[serde(flatten)]
+        access: FileAccess,
     },
 }
 

@@ -30,6 +30,7 @@ pub use archive::CacheArchiveError;
 pub use list::Listed;
 
 use crate::cancel::Cancel;
+pub use crate::dockerfile::mount::Sharing;
 
 const MOUNTS: &str = "mounts";
 const DATA: &str = "data";
@@ -79,18 +80,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheM
         path,
         source,
     }
-}
-
-/// Who may use a directory at the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
-    /// Everybody who shares it.
-    #[default]
-    Shared,
-    /// One; who comes while it is in use gets another directory.
-    Private,
-    /// One; who comes while it is in use waits.
-    Locked,
 }
 
 /// A cache mount as an instruction asks for it. Two that differ in anything but `sharing` are
@@ -387,16 +376,17 @@ fn publish(new: &TmpDir, dir: &Path, sharing: Sharing) -> Result<(File, PathBuf)
 #[derive(Debug)]
 pub struct Held {
     data: PathBuf,
-    path: PathBuf,
+    /// What the data and the record lie in.
+    directory: PathBuf,
     record: Record,
     _lock: File,
 }
 
 impl Held {
-    fn new(lock: File, path: PathBuf, record: Record) -> Self {
+    fn new(lock: File, directory: PathBuf, record: Record) -> Self {
         Self {
-            data: path.join(DATA),
-            path,
+            data: directory.join(DATA),
+            directory,
             record,
             _lock: lock,
         }
@@ -414,6 +404,6 @@ impl Held {
             used: now.map_or(0, |now| now.as_secs()),
             ..self.record.clone()
         };
-        record.write(store, &self.path.join(RECORD))
+        record.write(store, &self.directory.join(RECORD))
     }
 }

@@ -43,7 +43,7 @@ impl SourcePattern {
 }
 
 /// Whether a name is a pattern for docker: a backslash alone does not make it one.
-fn has_wildcard(name: &str) -> bool {
+pub(crate) fn has_wildcard(name: &str) -> bool {
     let mut bytes = name.bytes();
     while let Some(byte) = bytes.next() {
         match byte {

@@ -2,7 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, Stat, major, minor};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, major, minor, openat2,
+};
+use rustix::io::Errno;
 
 use super::error::ContextError;
 use super::pattern::join;
@@ -16,6 +19,9 @@ mod tree;
 
 /// How much of a directory is read at once.
 const LISTING: usize = 32 << 10;
+
+/// Says of a directory, by its path below the match, whether anything in it is wanted.
+pub(crate) type Enter<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
 /// One thing that a source names.
 #[derive(Debug)]
@@ -66,6 +72,7 @@ pub(super) fn walk(
     context: &Context,
     name: Vec<u8>,
     place: Place,
+    enter: Enter<'_>,
     cancel: &Cancel,
 ) -> Result<Result<Match, ContextError>, ContextError> {
     let at = place.at;
@@ -88,7 +95,12 @@ pub(super) fn walk(
                 kind: FoundKind::Dir,
                 mode: stat.st_mode & 0o7777,
             }];
-            tree::walk(context, cancel, fd, &at, place.matched, &mut entries)?;
+            let from = tree::From {
+                fd,
+                at: &at,
+                matched: place.matched,
+            };
+            tree::walk(context, from, enter, cancel, &mut entries)?;
             if place.decision.excluded && entries.len() == 1 {
                 return Ok(Err(excluded(context, &name, place.decision)));
             }
@@ -105,6 +117,7 @@ pub(super) fn matching(
     base: Vec<u8>,
     place: Place,
     globs: &[Glob],
+    enter: Enter<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<Match>, ContextError> {
     let mut found = Vec::new();
@@ -134,13 +147,36 @@ pub(super) fn matching(
         }
         if rest.is_empty() {
             let place = super::resolve::resolve(context, &path)?;
-            found.extend(walk(context, path, place, cancel)?.ok());
+            found.extend(walk(context, path, place, enter, cancel)?.ok());
         } else if directory {
             let place = super::resolve::resolve(context, &at)?;
-            found.extend(matching(context, path, place, rest, cancel)?);
+            found.extend(matching(context, path, place, rest, enter, cancel)?);
         }
     }
     Ok(found)
+}
+
+/// Looks at one path, in which no symbolic link may be but at its end.
+pub(super) fn look(context: &Context, path: &[u8]) -> Result<Option<Found>, ContextError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let name = if path.is_empty() { b"." } else { path };
+    let fd = match openat2(&context.root, name, flags, Mode::empty(), inside) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
+        Err(error) => return Err(context.io("read", path, error)),
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(|error| context.io("read", path, error))?;
+    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let left_out = context.ignore.matches(path).excluded;
+    if !path.is_empty() && left_out && !(directory && context.ignore.may_contain_included(path)) {
+        return Ok(None);
+    }
+    Ok(Some(Found {
+        below: Vec::new(),
+        kind: found_kind(context, &fd, b"", path, &stat)?,
+        mode: stat.st_mode & 0o7777,
+    }))
 }
 
 /// What an entry is.

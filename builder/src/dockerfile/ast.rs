@@ -108,16 +108,6 @@ impl Dockerfile {
 }
 
 impl Stage {
-    /// What its `ONBUILD`s leave for the stages on it.
-    pub fn triggers(&self) -> impl Iterator<Item = &str> {
-        self.instructions
-            .iter()
-            .filter_map(|instruction| match &instruction.command {
-                Command::Onbuild(trigger) => Some(trigger.text.as_str()),
-                _ => None,
-            })
-    }
-
     /// Whether `COPY --from=name` means this stage: in any case.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
@@ -327,7 +317,7 @@ pub struct Copy {
     pub from: Option<Word>,
     /// `--chown`: see [`super::ownership::Owner`].
     pub chown: Option<Word>,
-    /// `--chmod`: see [`super::ownership::mode`].
+    /// `--chmod`: see [`super::mode::Mode`].
     pub chmod: Option<Word>,
     /// `--link`: the layer does not depend on those below.
     pub link: bool,
@@ -344,6 +334,21 @@ pub struct Copy {
 }
 
 impl Copy {
+    /// A copy of paths without any flag.
+    pub fn plain(sources: Vec<Word>, destination: Word) -> Self {
+        Copy {
+            from: None,
+            chown: None,
+            chmod: None,
+            link: false,
+            parents: false,
+            exclude: Vec::new(),
+            closure: false,
+            sources: sources.into_iter().map(CopySource::Path).collect(),
+            destination,
+        }
+    }
+
     /// The sources that are paths, patterns or addresses.
     pub fn paths(&self) -> impl Iterator<Item = &Word> + Clone {
         self.sources.iter().filter_map(|source| match source {

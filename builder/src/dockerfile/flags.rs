@@ -74,6 +74,7 @@ fn known(instruction: &str) -> &'static [(&'static str, Form)] {
             ("link", Form::Bool),
             ("parents", Form::Bool),
             ("exclude", Form::Values),
+            ("closure", Form::Bool),
         ],
         "FROM" => &[("platform", Form::Value)],
         "HEALTHCHECK" => &[

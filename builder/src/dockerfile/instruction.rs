@@ -113,7 +113,8 @@ impl Statement<'_> {
                     .hint("name a stage for it: FROM $image AS name, and then COPY --from=name"));
             }
         }
-        let sources = words.into_iter().map(|word| self.source(word)).collect();
+        let sources = words.into_iter().map(|word| self.source(word));
+        let sources: Vec<CopySource> = sources.collect();
         self.warn_of_unused(&sources, warnings);
         Ok(Copy {
             from,
@@ -146,7 +147,7 @@ impl Statement<'_> {
         })
     }
 
-    fn warn_of_unused(&self, sources: &Vec<CopySource>, warnings: &mut Vec<Warning>) {
+    fn warn_of_unused(&self, sources: &[CopySource], warnings: &mut Vec<Warning>) {
         let used = |heredoc: &Heredoc| {
             sources.iter().any(
                 |source| matches!(source, CopySource::Heredoc(used) if used.name == heredoc.name),

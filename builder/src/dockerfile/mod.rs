@@ -12,6 +12,7 @@ mod flags;
 mod heredoc;
 mod instruction;
 mod lexer;
+pub mod mode;
 pub mod mount;
 pub mod ownership;
 mod parser;

@@ -2,14 +2,13 @@
 //!
 //! What an option may be depends on the type that was named before it, as docker has it.
 
-use std::ops::Range;
-
 use image_format::nearest::nearest;
 
 use super::ast::{MountFlag, MountOption, Word};
 use super::error::ParseError;
 use super::expand::{Asked, Lookup};
 use super::size::bytes;
+use csv::{Field, Malformed};
 
 pub mod csv;
 #[cfg(test)]
@@ -127,16 +126,16 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Who uses a cache besides this command.
+/// Who may use a cache at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
-    /// Whoever asks.
+    /// Everybody who shares it.
     #[default]
     Shared,
-    /// Nobody: who asks meanwhile gets another directory.
+    /// One; who comes while it is in use gets another directory.
     Private,
-    /// Nobody: who asks meanwhile waits.
+    /// One; who comes while it is in use waits.
     Locked,
 }
 
@@ -224,13 +223,11 @@ impl MountFlag {
     /// # Errors
     /// When its quotes are wrong, or `from` holds a variable.
     pub(super) fn parse(word: &Word) -> Result<Self, ParseError> {
-        let error = |reason, range: Range<usize>| {
-            let kind = MountError::Quotes { reason };
-            ParseError::new(kind.into(), word.part(range))
-        };
-        let fields = csv::fields(&word.text).map_err(|(reason, range)| error(reason, range))?;
+        let fields = csv::fields(&word.text).map_err(|Malformed { reason, range }| {
+            ParseError::new(MountError::Quotes { reason }.into(), word.part(range))
+        })?;
         let mut options = Vec::new();
-        for (text, range) in fields {
+        for Field { text, range } in fields {
             // Quotes make the place of a part of it a guess, so then it is the whole field's.
             let exact = text.len() == range.len();
             let part = |text: &str, from: usize| Word {

@@ -1,4 +1,4 @@
-//! The values of `--chown` and `--chmod`.
+//! The value of `--chown`; and what is wrong with it, or with that of `--chmod`.
 
 /// Whom copied files are to belong to. Names are looked up in the image that is copied into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +33,10 @@ pub enum OwnershipError {
         /// The value.
         value: String,
     },
-    /// `u+x` and the like.
-    #[error("the symbolic mode `{value}` is not supported yet: give it in octal, such as 755")]
-    SymbolicMode {
-        /// The value.
-        value: String,
-    },
-    /// Not octal, or above 07777.
-    #[error("`{value}` is not a mode: an octal number up to 7777 is needed")]
+    /// Neither octal up to 07777 nor changes such as `u+x`.
+    #[error(
+        "`{value}` is not a mode: an octal number up to 7777 is needed, or changes such as u=rwX,go-w"
+    )]
     BadMode {
         /// The value.
         value: String,
@@ -80,23 +76,6 @@ fn account(word: &str) -> Result<Account, OwnershipError> {
     }
 }
 
-/// Reads `--chmod` after expansion: the permission bits, set-uid, set-gid and sticky included.
-pub fn mode(value: &str) -> Result<u32, OwnershipError> {
-    let octal = !value.is_empty() && value.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    if octal {
-        if let Ok(mode @ 0..=0o7777) = u32::from_str_radix(value, 8) {
-            return Ok(mode);
-        }
-    } else if value.starts_with(|first: char| "ugoa+-=".contains(first)) {
-        return Err(OwnershipError::SymbolicMode {
-            value: value.to_owned(),
-        });
-    }
-    Err(OwnershipError::BadMode {
-        value: value.to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,22 +88,6 @@ mod tests {
         assert_eq!(Owner::parse("0").unwrap().group, None);
         for bad in ["", ":", "a:", ":b", "a:b:c", "4294967295", "99999999999"] {
             assert!(Owner::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn modes() {
-        assert_eq!(mode("755"), Ok(0o755));
-        assert_eq!(mode("00004755"), Ok(0o4755));
-        assert!(matches!(
-            mode("u+x"),
-            Err(OwnershipError::SymbolicMode { .. })
-        ));
-        for bad in ["", "8", "10000", "0x1ff", " 7", "7777777777777777777"] {
-            assert!(
-                matches!(mode(bad), Err(OwnershipError::BadMode { .. })),
-                "{bad}"
-            );
         }
     }
 }

@@ -27,9 +27,15 @@ pub enum PortError {
         /// What stands in its place.
         protocol: String,
     },
-    /// `8080:80` or `127.0.0.1:8080:80`: only a port inside the container can be exposed.
-    #[error("`{word}` maps a port of the host")]
-    HostPort {
+    /// What stands before the port of the host is no address.
+    #[error("`{address}` is not an IP address")]
+    BadAddress {
+        /// What stands in its place.
+        address: String,
+    },
+    /// `8000-8001:80-85`
+    #[error("`{word}` maps ranges of different lengths")]
+    Unequal {
         /// The word of `EXPOSE`.
         word: String,
     },
@@ -37,14 +43,12 @@ pub enum PortError {
 
 /// The ports that one expanded word of `EXPOSE` names, as the image config spells them: `80/tcp`.
 ///
-/// Docker reads and drops an address or host port before the port; that is refused here.
+/// An address and a port of the host before the port are read and dropped, as docker has it (a check tells of
+/// them).
 pub fn exposed(word: &str) -> Result<Vec<String>, PortError> {
-    if word.contains(':') {
-        return Err(PortError::HostPort {
-            word: word.to_owned(),
-        });
-    }
-    let (range, protocol) = word.split_once('/').unwrap_or((word, ""));
+    let (host, port) = word.rsplit_once(':').unwrap_or(("", word));
+    let (address, host) = host.rsplit_once(':').unwrap_or(("", host));
+    let (range, protocol) = port.split_once('/').unwrap_or((port, ""));
     if range.is_empty() {
         return Err(PortError::Missing {
             word: word.to_owned(),
@@ -60,6 +64,23 @@ pub fn exposed(word: &str) -> Result<Vec<String>, PortError> {
             });
         }
     };
+    is_address(address)?;
+    let (first, last) = ends(range)?;
+    if !host.is_empty() {
+        let (host_first, host_last) = ends(host)?;
+        if first != last && last - first != host_last - host_first {
+            return Err(PortError::Unequal {
+                word: word.to_owned(),
+            });
+        }
+    }
+    Ok((first..=last)
+        .map(|port| format!("{port}/{protocol}"))
+        .collect())
+}
+
+/// The first and last port of a range.
+fn ends(range: &str) -> Result<(u16, u16), PortError> {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (first, last) = (number(first)?, number(last)?);
     if last < first {
@@ -67,9 +88,20 @@ pub fn exposed(word: &str) -> Result<Vec<String>, PortError> {
             range: range.to_owned(),
         });
     }
-    Ok((first..=last)
-        .map(|port| format!("{port}/{protocol}"))
-        .collect())
+    Ok((first, last))
+}
+
+fn is_address(address: &str) -> Result<(), PortError> {
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let bare = bare.unwrap_or(address);
+    if bare.is_empty() || bare.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(PortError::BadAddress {
+        address: address.to_owned(),
+    })
 }
 
 fn number(port: &str) -> Result<u16, PortError> {
@@ -100,13 +132,36 @@ mod tests {
                 "7002/udp".into()
             ])
         );
+        for mapped in [
+            "8080:80",
+            "127.0.0.1:8080:80",
+            "[::1]:8080:80",
+            "::1::80",
+            "1-9:80",
+            ":80",
+        ] {
+            assert_eq!(exposed(mapped), Ok(vec!["80/tcp".into()]), "{mapped}");
+        }
         assert_eq!(exposed("0-65535").map(|ports| ports.len()), Ok(65536));
     }
 
     #[test]
     fn what_is_no_port() {
         for word in [
-            "", "/tcp", "x", "80-", "-80", "65536", "80/icmp", "9-8", "8080:80", "80/tcp/x",
+            "",
+            "/tcp",
+            "x",
+            "80-",
+            "-80",
+            "65536",
+            "80/icmp",
+            "9-8",
+            "8080:",
+            "80/tcp/x",
+            "x:80",
+            "nowhere:80:80",
+            "[::1:80:80",
+            "80-82:70-71",
         ] {
             assert!(exposed(word).is_err(), "{word}");
         }

@@ -133,8 +133,8 @@ impl Build<'_> {
         let command = self.expand(state, written)?.command;
         match &command {
             Command::Run(run) => return self.run(state, step, run),
-            Command::Copy(copy) => return self.copy(state, step, copy, from),
-            Command::Add(add) => return self.copy(state, step, &add.copy, None),
+            Command::Copy(copy) => return self.copy(state, step, copy, None, from),
+            Command::Add(add) => return self.copy(state, step, &add.copy, Some(add), None),
             Command::Workdir(dir) => return self.workdir(state, step, dir),
             _ => {}
         }

@@ -1,8 +1,10 @@
 //! The instructions that make layers: each is keyed, looked up in the cache, and done if it must.
 
+use std::borrow::Cow;
 use std::iter;
 use std::sync::OnceLock;
 
+use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
@@ -14,14 +16,14 @@ use crate::cache::CacheError;
 use crate::cache::key::{FilePart, Parts, Reads};
 use crate::cache::record::{self, Record, StoredLayer};
 use crate::context::Context;
-use crate::dockerfile::ast::{CommandNetwork, Copy, Run};
+use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::RunNetwork;
 use crate::stage::StageState;
-use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy, WorkdirStep};
+use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
 use crate::step::run::{Place, PlannedRun};
 use crate::step::{CopyError, RunError, config};
 
@@ -76,14 +78,14 @@ impl Build<'_> {
         let planned = PlannedRun::new(state, run, &self.plan.globals, self.epoch, network);
         let created_by = planned.created_by(state);
         let reads = planned.reads(mounts.parts(), surroundings(self.request));
-        let keyed = self.key(state, step, &created_by, reads)?;
+        let keyed = self.key(state.diff_ids(), step, &created_by, reads)?;
         let outcome = match self.cached(&keyed)? {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, mounts.files());
                 let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state, keyed, mounts.files(), layer)?
+                self.keep(state.diff_ids(), keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -135,17 +137,22 @@ impl Build<'_> {
         state: &mut StageState,
         step: Step<'_>,
         copy: &Copy,
+        add: Option<&Add>,
         from: Option<&Source>,
     ) -> Result<Outcome, BuildError> {
+        let name = if add.is_some() { "ADD" } else { "COPY" };
         let origin = self.origin(from, step.built)?;
-        let created_by = copy_created_by("COPY", copy);
+        let created_by = copy_created_by(name, copy);
         let wanted = CopyStep {
-            sources: copy.paths().cloned().collect(),
-            destination: copy.destination.clone(),
-            workdir: state.workdir(),
+            copy: Cow::Borrowed(copy),
+            add: add.map(|add| AddStep {
+                checksum: add.checksum.as_ref(),
+                keep_git_dir: add.keep_git_dir,
+                unpack: add.unpack,
+                remote: self.backend.remote,
+            }),
             from: origin.source(),
-            chown: copy.chown.clone(),
-            chmod: copy.chmod.clone(),
+            workdir: state.workdir(),
             keep_top: false,
             span: step.span,
         };
@@ -170,12 +177,10 @@ impl Build<'_> {
             span: step.span,
         };
         let wanted = CopyStep {
-            sources: vec![word(".")],
-            destination: word("/"),
-            workdir: "/",
+            copy: Cow::Owned(Copy::plain(vec![word(".")], word("/"))),
+            add: None,
             from: origin.source(),
-            chown: None,
-            chmod: None,
+            workdir: "/",
             keep_top: false,
             span: step.span,
         };
@@ -192,7 +197,8 @@ impl Build<'_> {
         created_by: &str,
         wanted: &CopyStep<'_>,
     ) -> Result<Outcome, BuildError> {
-        let failed = |error| BuildError::copy("COPY", step.span, error);
+        let name = if wanted.add.is_some() { "ADD" } else { "COPY" };
+        let failed = |error| BuildError::copy(name, step.span, error);
         let base = state.stack();
         let planned = copy::plan_copy(
             &self.request.store,
@@ -203,13 +209,17 @@ impl Build<'_> {
             &self.cancel,
         );
         let planned = planned.map_err(failed)?;
-        let keyed = self.key(state, step, created_by, planned.reads.clone())?;
+        let below = match copy::is_linked(&wanted.copy) {
+            true => &[],
+            false => state.diff_ids(),
+        };
+        let keyed = self.key(below, step, created_by, planned.reads.clone())?;
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
         self.explain(step, &keyed, planned.files());
         let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-        self.keep(state, keyed, planned.files(), layer)
+        self.keep(below, keyed, planned.files(), layer)
     }
 
     pub(super) fn workdir(
@@ -244,7 +254,7 @@ impl Build<'_> {
             path: path.clone(),
             user: user.clone(),
         };
-        let keyed = self.key(state, step, created_by, reads)?;
+        let keyed = self.key(state.diff_ids(), step, created_by, reads)?;
         if let Some(layer) = self.cached(&keyed)? {
             return Ok(Outcome::Cached(layer));
         }
@@ -261,7 +271,7 @@ impl Build<'_> {
             Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
             None => None,
         };
-        self.keep(state, keyed, iter::empty(), layer)
+        self.keep(state.diff_ids(), keyed, iter::empty(), layer)
     }
 
     pub(super) fn do_copy(
@@ -309,13 +319,13 @@ impl Build<'_> {
 
     fn key(
         &self,
-        state: &StageState,
+        below: &[Digest],
         step: Step<'_>,
         created_by: &str,
         reads: Reads,
     ) -> Result<Keyed, BuildError> {
         let parts = Parts::new(
-            state.chain_id(),
+            chain_id(below),
             created_by.to_owned(),
             self.platform.clone(),
             self.epoch,
@@ -379,7 +389,7 @@ impl Build<'_> {
     /// Keeps what a step did.
     fn keep(
         &self,
-        state: &StageState,
+        below: &[Digest],
         keyed: Keyed,
         files: impl Iterator<Item = FilePart> + Clone,
         layer: Option<Layer>,
@@ -387,7 +397,7 @@ impl Build<'_> {
         self.search(&keyed, layer)?;
         let record = Record {
             layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
-            below: state.diff_ids().to_vec(),
+            below: below.to_vec(),
             parts: keyed.parts,
         };
         record::keep(&self.request.store, &keyed.key, &record, files)?;
@@ -401,18 +411,19 @@ fn layer_of(outcome: Outcome) -> Option<Layer> {
     }
 }
 
-/// As the image's history has it; `--from` is not in it.
+/// As the image's history has it: docker leaves out `--from`, `--link` and `--exclude`.
 pub(super) fn copy_created_by(name: &str, copy: &Copy) -> String {
     let mut words = vec![name.to_owned()];
-    if copy.parents {
-        words.push("--parents".to_owned());
-    }
+    words.extend(copy.parents.then(|| "--parents".to_owned()));
     let flag = |name: &str, value: &Option<Word>| {
         let value = value.as_ref()?;
         Some(format!("--{name}={}", value.text))
     };
     words.extend(flag("chown", &copy.chown));
     words.extend(flag("chmod", &copy.chmod));
+    if copy.closure {
+        words.push("--closure".to_owned());
+    }
     words.extend(copy.paths().map(|word| word.text.clone()));
     words.extend(copy.heredocs().map(|heredoc| format!("<<{}", heredoc.name)));
     words.push(copy.destination.text.clone());

@@ -3,6 +3,7 @@
 //! Files of the context are copied to a layer of their own, which is keyed and kept like that of a
 //! `COPY`: what is mounted is the same, owners and times too, and unpacked once.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use image_format::config::chain_id;
@@ -17,7 +18,7 @@ use crate::cache::key::{FilePart, MountPart, Parts, Shows, Surroundings};
 use crate::cache::mounts::{self as caches, CacheMount, CacheMounts};
 use crate::cache::record::{self, Record, StoredLayer};
 use crate::context::Context;
-use crate::dockerfile::ast::{MountFlag, Run};
+use crate::dockerfile::ast::{Copy, MountFlag, Run};
 use crate::dockerfile::mount::{Access, From, Mount, MountKind, Sharing};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
@@ -138,17 +139,15 @@ impl What<'_> {
                 ..
             } => Shows::Cache {
                 id: mount.id.clone(),
-                sharing: match mount.sharing {
-                    caches::Sharing::Shared => Sharing::Shared,
-                    caches::Sharing::Private => Sharing::Private,
-                    caches::Sharing::Locked => Sharing::Locked,
-                },
+                sharing: mount.sharing,
                 source: source.clone(),
                 read_only: *read_only,
                 from: mount.seed,
-                mode: mount.mode,
-                uid: mount.uid,
-                gid: mount.gid,
+                access: FileAccess {
+                    mode: mount.mode,
+                    uid: mount.uid,
+                    gid: mount.gid,
+                },
             },
             Self::Tmpfs { size, read_only } => Shows::Tmpfs {
                 size: *size,
@@ -158,25 +157,21 @@ impl What<'_> {
                 id,
                 env,
                 required,
-                access: FileAccess { mode, uid, gid },
+                access,
             } => Shows::Secret {
                 id: id.clone(),
                 env: env.clone(),
                 required: *required,
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
+                access: *access,
             },
             Self::Ssh {
                 id,
                 required,
-                access: FileAccess { mode, uid, gid },
+                access,
             } => Shows::Ssh {
                 id: id.clone(),
                 required: *required,
-                mode: *mode,
-                uid: *uid,
-                gid: *gid,
+                access: *access,
             },
         }
     }
@@ -326,12 +321,10 @@ impl<'a> Build<'a> {
         let wanted = CopyStep {
             // The context's own are of no concern to a build.
             keep_top: path != "/",
-            sources: vec![source],
-            destination,
+            copy: Cow::Owned(Copy::plain(vec![source], destination)),
+            add: None,
             workdir: "/",
             from: CopySource::Context(context),
-            chown: None,
-            chmod: None,
             span,
         };
         let copy = copy::plan_copy(
@@ -595,11 +588,7 @@ fn cache<'a>(
         read_only: from.read_only,
         mount: CacheMount {
             seed: chain(&layers),
-            sharing: match sharing {
-                Sharing::Shared => caches::Sharing::Shared,
-                Sharing::Private => caches::Sharing::Private,
-                Sharing::Locked => caches::Sharing::Locked,
-            },
+            sharing,
             mode,
             uid,
             gid,

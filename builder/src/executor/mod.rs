@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use image_format::snapshot::RootMount;
+use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::progress::Output;
@@ -90,7 +91,7 @@ pub enum StepMountSource {
 }
 
 /// Owner and permissions of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileAccess {
     /// Permission bits.
     pub mode: u32,

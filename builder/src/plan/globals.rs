@@ -27,6 +27,7 @@ impl Globals {
             };
             set("PLATFORM", name_of(platform));
             set("OS", platform.os.clone());
+            set("OSVERSION", String::new());
             set("ARCH", platform.architecture.clone());
             set("VARIANT", platform.variant.clone().unwrap_or_default());
         }
@@ -46,8 +47,18 @@ impl Globals {
         }
     }
 
-    /// Takes in the `ARG`s before the first `FROM`.
-    pub(crate) fn declare(mut self, dockerfile: &Dockerfile) -> Result<Self, ParseError> {
+    /// Takes in the stage that is asked for, or is the last, and the `ARG`s before the first `FROM`.
+    pub(crate) fn declare(
+        mut self,
+        dockerfile: &Dockerfile,
+        target: Option<&str>,
+    ) -> Result<Self, ParseError> {
+        let last = dockerfile.stages.last();
+        let last = last.and_then(|stage| stage.name.as_ref());
+        let target = target.or(last.map(|name| name.text.as_str()));
+        let target = self.given("TARGETSTAGE").or(target).unwrap_or("default");
+        let target = target.to_owned();
+        self.values.insert("TARGETSTAGE".to_owned(), target);
         for instruction in &dockerfile.global_args {
             let Command::Arg(declarations) = &instruction.command else {
                 continue;

@@ -1,15 +1,21 @@
-//! `COPY`, and the directory that `WORKDIR` makes: what they read, and the layer they make.
+//! `COPY`, `ADD`, and the directory that `WORKDIR` makes: what they read, and the layer they make.
 //!
 //! Nothing is unpacked. What a destination's path leads to, and the numbers of names, come from
 //! the indexes of the layers below; the files go from where they lie straight into the new layer.
 //!
 //! ```text
-//! context, or layers ── source ──┐
-//! layers below ────── rootfs ────┴─► target ──► layer
+//! context, layers, heredocs, ── find ── filter ──┐
+//! what is fetched, archives                      ├─► target ──► layer
+//! layers below ──────────────── rootfs ──────────┘
 //! ```
 
+mod archive;
+mod closure;
 mod contents;
 mod error;
+mod fetch;
+mod filter;
+mod find;
 mod layer;
 mod maker;
 mod owner;
@@ -22,6 +28,9 @@ mod stack;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unpack;
+
+use std::borrow::Cow;
 
 use image_format::config::chain_id;
 use image_format::digest::Digest;
@@ -29,15 +38,20 @@ use image_format::layer::Timestamp;
 use image_format::layout::{Layer, Store};
 use image_format::snapshot::LayerSource;
 
-use crate::cache::key::{FilePart, Reads};
+use crate::cache::key::{FilePart, Placement, Reads};
 use crate::cancel::Cancel;
 use crate::context::Context;
-use crate::dockerfile::ownership::{Owner, mode};
+use crate::dockerfile::ast::{self, Copy};
+use crate::dockerfile::mode::Mode;
+use crate::dockerfile::ownership::Owner;
 use crate::dockerfile::{Span, Word};
+use crate::remote::Remote;
 
+pub use archive::ArchiveError;
 pub use error::CopyError;
 
-use contents::Origin;
+use fetch::Checksum;
+use find::Found;
 use maker::Maker;
 use parts::Keeps;
 use reading::Read;
@@ -45,24 +59,34 @@ use rootfs::Rootfs;
 use source::Source;
 use target::{Overrides, Target};
 
-/// A `COPY` with all its words expanded.
+/// A `COPY` or an `ADD` with all its words expanded.
+#[derive(Clone)]
 pub(crate) struct CopyStep<'a> {
-    /// Paths and patterns, at least one.
-    pub(crate) sources: Vec<Word>,
-    /// Where to, as written; relative is below `workdir`.
-    pub(crate) destination: Word,
-    /// The working directory, absolute.
-    pub(crate) workdir: &'a str,
+    /// What it says.
+    pub(crate) copy: Cow<'a, Copy>,
+    /// What an `ADD` says beside.
+    pub(crate) add: Option<AddStep<'a>>,
     /// What is copied from.
     pub(crate) from: CopySource<'a>,
-    /// `--chown`; names are those of the stage's own root file system.
-    pub(crate) chown: Option<Word>,
-    /// `--chmod`
-    pub(crate) chmod: Option<Word>,
+    /// The working directory, absolute.
+    pub(crate) workdir: &'a str,
     /// Whether a directory whose contents are copied brings its own permissions too.
     pub(crate) keep_top: bool,
     /// Where the instruction is written.
     pub(crate) span: Span,
+}
+
+/// What is particular to an `ADD`.
+#[derive(Clone, Copy)]
+pub(crate) struct AddStep<'a> {
+    /// `--checksum`
+    pub(crate) checksum: Option<&'a Word>,
+    /// `--keep-git-dir`
+    pub(crate) keep_git_dir: bool,
+    /// `--unpack`
+    pub(crate) unpack: Option<bool>,
+    /// Who fetches.
+    pub(crate) remote: &'a dyn Remote,
 }
 
 /// What a `COPY` copies from.
@@ -84,6 +108,11 @@ pub(crate) struct WorkdirStep<'a> {
     pub(crate) span: Span,
 }
 
+/// Whether a copy makes its layer as if onto nothing. As docker has it, `--chmod` takes that away.
+pub(crate) fn is_linked(copy: &Copy) -> bool {
+    copy.link && copy.chmod.is_none()
+}
+
 /// A copy that can be keyed, and then done.
 pub(crate) struct PlannedCopy<'a> {
     /// What it depends on.
@@ -92,32 +121,31 @@ pub(crate) struct PlannedCopy<'a> {
 }
 
 impl PlannedCopy<'_> {
-    /// The files it reads from the context, for the record; none of a root file system.
+    /// The files it reads from the context, or from elsewhere, for the record; none of a root file
+    /// system.
     pub(crate) fn files(&self) -> impl Iterator<Item = FilePart> + Clone {
-        let context = match &self.work {
-            Work::Context { read, words, .. } => Some((read, words)),
-            Work::Stack { .. } | Work::Directory { .. } => None,
+        let (found, later) = match &self.work {
+            Work::Found { read, words } => (Some((read, words)), &[][..]),
+            Work::Later { parts, .. } => (None, parts.as_slice()),
+            Work::Directory { .. } => (None, &[][..]),
         };
-        context.into_iter().flat_map(|(read, words)| {
+        let found = found.into_iter().flat_map(|(read, words)| {
             let digest = |source, entry| read.digest(source, entry);
-            parts::file_parts(&read.sources, words.keeps(), digest)
-        })
+            parts::file_parts(&read.found.sources, words.keeps(), digest)
+        });
+        found.chain(later.iter().cloned())
     }
 }
 
 /// What is left to do.
 enum Work<'a> {
-    /// Files of the context, if they are not in a layer already.
-    Context {
-        context: &'a Context,
-        read: Read,
+    /// Files that are found, if they are not in a layer already.
+    Found { read: Read<'a>, words: Words },
+    /// Files of a root file system, or such as need not be fetched to be known.
+    Later {
+        step: CopyStep<'a>,
         words: Words,
-    },
-    /// Files of a root file system.
-    Stack {
-        layers: &'a [LayerSource],
-        sources: Vec<Word>,
-        words: Words,
+        parts: Vec<FilePart>,
     },
     /// A directory.
     Directory {
@@ -133,42 +161,74 @@ struct Words {
     destination: String,
     destination_span: Span,
     owner: Option<(Owner, Span)>,
-    mode: Option<u32>,
+    mode: Option<Mode>,
+    /// Whether the layer is made as if onto nothing.
+    linked: bool,
     keep_top: bool,
     span: Span,
 }
 
 impl Words {
+    /// Whose permissions reach the layer.
     fn keeps(&self) -> Keeps {
         Keeps {
-            modes: self.mode.is_none(),
+            modes: self.mode.as_ref().and_then(Mode::fixed).is_none(),
             top: self.keep_top,
         }
     }
 
     fn of(step: &CopyStep<'_>) -> Result<Self, CopyError> {
         let ownership = |span| move |source| CopyError::Ownership { source, span };
-        let owner = step.chown.as_ref().map(|word| {
+        let Copy {
+            chown,
+            chmod,
+            destination,
+            ..
+        } = &*step.copy;
+        let owner = chown.as_ref().map(|word| {
             let owner = Owner::parse(&word.text).map_err(ownership(word.span))?;
             Ok::<_, CopyError>((owner, word.span))
         });
-        let mode = step
-            .chmod
-            .as_ref()
-            .map(|word| mode(&word.text).map_err(ownership(word.span)));
+        let mode = chmod.as_ref();
+        let mode = mode.map(|word| Mode::parse(&word.text).map_err(ownership(word.span)));
         Ok(Self {
-            destination: resolve::absolute(step.workdir, &step.destination.text),
-            destination_span: step.destination.span,
+            destination: resolve::absolute(step.workdir, &destination.text),
+            destination_span: destination.span,
             owner: owner.transpose()?,
             mode: mode.transpose()?,
+            linked: is_linked(&step.copy),
             keep_top: step.keep_top,
             span: step.span,
         })
     }
+
+    fn placement(&self, step: &CopyStep<'_>) -> Placement {
+        let text = |word: &Word| word.text.clone();
+        let Copy {
+            chown,
+            chmod,
+            parents,
+            exclude,
+            ..
+        } = &*step.copy;
+        Placement {
+            destination: self.destination.clone(),
+            chown: chown.as_ref().map(text),
+            chmod: match self.mode.as_ref().and_then(Mode::fixed) {
+                Some(mode) => Some(format!("{mode:o}")),
+                None => chmod.as_ref().map(text),
+            },
+            link: self.linked,
+            parents: *parents,
+            exclude: exclude.iter().map(text).collect(),
+            unpack: step.add.as_ref().and_then(|add| add.unpack),
+        }
+    }
 }
 
 /// Finds what a copy will read: of the context every file's digest, by stat alone where the file
-/// is known; of a root file system nothing, for its chain ID says all.
+/// is known; of a root file system nothing, for its chain ID says all, and nothing of a file that is
+/// fetched where its checksum does.
 ///
 /// Where most of the context's files have to be read for that, the layer is made on the way, so
 /// that they are read once; that is what `epoch` and `progress` are for (see [`copy`]).
@@ -181,41 +241,66 @@ pub(crate) fn plan_copy<'a>(
     cancel: &Cancel,
 ) -> Result<PlannedCopy<'a>, CopyError> {
     let words = Words::of(step)?;
-    let chown = step.chown.as_ref().map(|word| word.text.clone());
+    let placement = words.placement(step);
+    let later = |reads, parts, words| PlannedCopy {
+        reads,
+        work: Work::Later {
+            step: step.clone(),
+            words,
+            parts,
+        },
+    };
     match step.from {
         CopySource::Context(context) => {
+            if let Some(known) = Checksum::known(step)? {
+                let files = parts::digest_of_known(std::slice::from_ref(&known));
+                let reads = Reads::Context { placement, files };
+                return Ok(later(reads, vec![known], words));
+            }
             let maker = Maker::new(store, base, epoch, cancel);
-            let sources = maker.find(context, &step.sources)?;
-            let read = reading::read(&maker, context, sources, &words, progress)?;
+            let found = find::find(&maker, step, progress)?;
+            let read = reading::read(&maker, context, found, &words, progress)?;
             let digest = |source, entry| read.digest(source, entry);
-            let reads = Reads::Context {
-                destination: words.destination.clone(),
-                chown,
-                chmod: words.mode,
-                files: parts::digest_of(&read.sources, words.keeps(), digest),
-            };
-            let work = Work::Context {
-                context,
-                read,
-                words,
-            };
-            Ok(PlannedCopy { reads, work })
+            let files = parts::digest_of(&read.found.sources, words.keeps(), digest);
+            Ok(PlannedCopy {
+                reads: Reads::Context { placement, files },
+                work: Work::Found { read, words },
+            })
         }
         CopySource::Stack(layers) => {
             let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+            let source = |source: &ast::CopySource| match source {
+                ast::CopySource::Path(word) => word.text.clone(),
+                ast::CopySource::Heredoc(heredoc) => {
+                    let content = Digest::of(heredoc.text.as_bytes());
+                    format!("<<{} {content}", heredoc.name)
+                }
+            };
+            let mut sources: Vec<String> = step.copy.sources.iter().map(source).collect();
+            let from = chain_id(&diff_ids);
+            let mut paths = step.copy.paths();
+            if step.add.is_none() || !paths.any(|word| matches!(find::address(word), Ok(Some(_)))) {
+                let reads = Reads::Rootfs {
+                    from,
+                    sources,
+                    placement,
+                };
+                return Ok(later(reads, Vec::new(), words));
+            }
+            // What an address leads to is another thing tomorrow.
+            let maker = Maker::new(store, base, epoch, cancel);
+            let found = find::find(&maker, step, progress)?;
+            let fetched = found.sources.iter().filter_map(|one| one.known.as_ref());
+            sources.extend(fetched.map(|part| format!("{} {}", part.path, part.content)));
+            let reads = Reads::Rootfs {
+                from,
+                sources,
+                placement,
+            };
+            let read = Read::none(found);
             Ok(PlannedCopy {
-                reads: Reads::Rootfs {
-                    from: chain_id(&diff_ids),
-                    sources: step.sources.iter().map(|word| word.text.clone()).collect(),
-                    destination: words.destination.clone(),
-                    chown,
-                    chmod: words.mode,
-                },
-                work: Work::Stack {
-                    layers,
-                    sources: step.sources.clone(),
-                    words,
-                },
+                reads,
+                work: Work::Found { read, words },
             })
         }
     }
@@ -233,12 +318,8 @@ pub(crate) fn plan_workdir(
     let rootfs = Rootfs::open(store, base)?;
     let span = step.span;
     let sources: [Source; 0] = [];
-    let target = Target::new(
-        &rootfs,
-        Overrides::plain(Timestamp::default()),
-        &sources,
-        span,
-    );
+    let overrides = Overrides::plain(Timestamp::default());
+    let target = Target::new(&rootfs, &overrides, &sources, span);
     let path = target.resolve(step.path.as_bytes())?;
     if target.seen(&path) == Some(resolve::Seen::Dir) {
         return Ok(None);
@@ -288,35 +369,21 @@ pub(crate) fn copy(
     cancel: &Cancel,
 ) -> Result<Option<Layer>, CopyError> {
     let maker = Maker::new(store, base, epoch, cancel);
+    let make =
+        |found: &Found<'_>, words, progress| maker.make(found, words, progress, &mut |_, _, _| {});
     let layer = match &planned.work {
-        Work::Context {
-            context,
-            read,
-            words,
-        } => match read.layer {
-            Some(layer) => layer,
-            None => {
-                let origin = Origin::Context(context);
-                maker.make(&read.sources, origin, words, progress, &mut |_, _, _| {})?
+        Work::Found { read, words } => match (read.layer, read.found.to_unpack()) {
+            (Some(layer), _) => layer,
+            (None, None) => make(&read.found, words, progress)?,
+            (None, Some(mut found)) => {
+                archive::unpack(store, &mut found, words.span, cancel)?;
+                make(&found, words, progress)?
             }
         },
-        Work::Stack {
-            layers,
-            sources,
-            words,
-        } => {
-            let from = Rootfs::open(store, layers)?;
-            let mut found = Vec::new();
-            for word in sources {
-                found.extend(stack::find(&from, word)?);
-            }
-            maker.make(
-                &found,
-                Origin::Rootfs(&from),
-                words,
-                progress,
-                &mut |_, _, _| {},
-            )?
+        Work::Later { step, words, .. } => {
+            let mut found = find::find(&maker, step, progress)?;
+            archive::unpack(store, &mut found, words.span, cancel)?;
+            make(&found, words, progress)?
         }
         Work::Directory { path, owner, span } => maker.directory(path, *owner, *span)?,
     };

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use image_format::descriptor::Platform;
 use image_format::digest::Digest;
 use image_format::layout::{Layer, Store};
 use image_format::snapshot::{SnapshotError, Snapshotter};
@@ -76,6 +77,16 @@ pub enum RunError {
     /// It could not be run.
     #[error(transparent)]
     Executor(ExecutorError),
+    /// The image is for another machine, and nothing runs its programs here.
+    #[error("the programs of the image are for {platform}, and this machine is {host}")]
+    Foreign {
+        /// The image's platform.
+        platform: String,
+        /// This machine's.
+        host: String,
+        /// How it showed.
+        source: Box<ExecutorError>,
+    },
     /// What it changed cannot become a layer.
     #[error("cannot make a layer of what the command wrote")]
     Layer(#[source] Box<SnapshotError>),
@@ -100,6 +111,9 @@ impl RunError {
                 "leave `--network none` out of the command, or `--network=host` of the RUN"
             }
             Self::Executor(ExecutorError::NoNamespace(error)) => return error.hint(),
+            Self::Foreign { .. } => {
+                "run it on FROM --platform=$BUILDPLATFORM and copy what it makes, or register an emulator with binfmt_misc"
+            }
             Self::Exit { code: 127, .. } => {
                 "127 is a shell's word for a program that is not there: install it in a step before"
             }
@@ -244,7 +258,7 @@ impl PlannedRun {
         redactor.finish(&mut tell);
         let ran = ran.map_err(|error| match error {
             ExecutorError::Cancelled => RunError::Cancelled,
-            error => RunError::Executor(error),
+            error => foreign(error, state.platform()),
         })?;
         // Nothing is mounted any more.
         drop(mounted.held);
@@ -260,6 +274,19 @@ impl PlannedRun {
             .commit(prepared, on.epoch, &ran.mount_targets);
         let committed = committed.map_err(|error| RunError::Layer(Box::new(error)))?;
         Ok(committed.layer)
+    }
+}
+
+/// Of a program that cannot be executed on this machine, that it is for another one.
+fn foreign(error: ExecutorError, platform: Platform) -> RunError {
+    let host = Platform::host();
+    match error {
+        ExecutorError::Program { code: 126, .. } if !platform.runs(&host) => RunError::Foreign {
+            platform: platform.to_string(),
+            host: host.to_string(),
+            source: Box::new(error),
+        },
+        error => RunError::Executor(error),
     }
 }
 

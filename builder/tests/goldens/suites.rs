@@ -22,10 +22,10 @@ pub fn trials() -> Vec<Trial> {
     let copies: Chosen = |case| !case.runs() && !case.is_on_debian();
     let commands: Chosen = |case| case.runs() && !case.is_on_debian();
     vec![
-        trial("buildah_copies", &BUILDAH, copies, [21, 2, 14]),
-        trial("buildah_commands", &BUILDAH, commands, [14, 1, 3]),
-        trial("kaniko_copies", &KANIKO, copies, [15, 1, 1]),
-        trial("kaniko_commands", &KANIKO, commands, [21, 2, 3]),
+        trial("buildah_copies", &BUILDAH, copies, [34, 3, 0]),
+        trial("buildah_commands", &BUILDAH, commands, [17, 1, 0]),
+        trial("kaniko_copies", &KANIKO, copies, [16, 1, 0]),
+        trial("kaniko_commands", &KANIKO, commands, [24, 2, 0]),
         trial("buildah_on_debian", &BUILDAH, Case::is_on_debian, [3, 0, 1]),
         trial("kaniko_on_debian", &KANIKO, Case::is_on_debian, [23, 0, 5]),
     ]

@@ -33,6 +33,20 @@ pub trait FileTree {
     fn names(&self, dir: &Path) -> Vec<OsString>;
 }
 
+impl<T: FileTree> FileTree for &T {
+    fn look(&self, path: &Path) -> io::Result<Option<Looked>> {
+        (*self).look(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Content + '_>> {
+        (*self).open(path)
+    }
+
+    fn names(&self, dir: &Path) -> Vec<OsString> {
+        (*self).names(dir)
+    }
+}
+
 /// The content of a file, to be read at any place.
 pub trait Content: Read + Seek {}
 

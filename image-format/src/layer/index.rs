@@ -83,6 +83,17 @@ impl LayerIndex {
         Ok(Self { bytes })
     }
 
+    /// The same without the entries for the root itself, whatever they are.
+    #[must_use]
+    pub fn without_root(&self) -> Self {
+        let mut bytes = MAGIC.to_vec();
+        let all = self.entries();
+        for listed in all.filter(|listed| !listed.entry.path.as_os_str().is_empty()) {
+            put(&mut bytes, &listed.entry, listed.header_offset);
+        }
+        Self { bytes }
+    }
+
     /// The listing as bytes, to be kept.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -311,6 +322,8 @@ mod tests {
         io::Write::write_all(&mut file, &tar).unwrap();
         io::Seek::rewind(&mut file).unwrap();
         assert_eq!(LayerIndex::of_file(file).unwrap(), index);
+        let below: Vec<_> = index.entries().skip(1).collect();
+        assert_eq!(index.without_root().entries().collect::<Vec<_>>(), below);
         let mut reader = LayerReader::new(tar.as_slice());
         for listed in index.entries() {
             assert_eq!(reader.next_entry().unwrap(), Some(listed.entry));

@@ -1,6 +1,7 @@
 //! Why a file could not be had, and what to do.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 
 use builder::remote::RemoteError;
@@ -32,8 +33,8 @@ pub enum HttpError {
     #[error("the server answers that a file is unchanged which is not here")]
     Unasked,
     /// The server could not be reached, or the connection broke.
-    #[error("{}", phase(.0))]
-    Connection(#[source] reqwest::Error),
+    #[error("{}", phase(&.0.0))]
+    Connection(#[source] Broken),
     /// The file ended early, as often as it was asked for.
     #[error("the file ended after {received} of {expected} bytes")]
     Short {
@@ -52,6 +53,28 @@ pub enum HttpError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// An error of the client, of whose causes the last says what happened.
+#[derive(Debug)]
+pub struct Broken(reqwest::Error);
+
+impl From<reqwest::Error> for HttpError {
+    fn from(error: reqwest::Error) -> Self {
+        // The address may hold a password, and is told elsewhere.
+        Self::Connection(Broken(error.without_url()))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match causes(&self.0).last() {
+            Some(cause) => write!(f, "{cause}"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl StdError for Broken {}
 
 fn phase(error: &reqwest::Error) -> &'static str {
     if error.is_redirect() {
@@ -97,7 +120,7 @@ impl HttpError {
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
             }
-            Self::Connection(error) => return connection(error),
+            Self::Connection(error) => return connection(&error.0),
             _ => return None,
         };
         Some(hint.to_owned())
@@ -127,13 +150,13 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &Cause> {
     std::iter::successors(error.source(), |cause: &&Cause| (*cause).source())
 }
 
-/// An error of TLS comes wrapped in one of I/O.
+/// An error of TLS comes wrapped in errors of I/O, which do not tell it as their cause.
 fn tls(cause: &Cause) -> Option<&rustls::Error> {
-    let inner = cause
-        .downcast_ref::<io::Error>()
-        .and_then(|error| error.get_ref())
-        .and_then(|inner| inner.downcast_ref());
-    inner.or_else(|| cause.downcast_ref())
+    let mut inner = cause;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    inner.downcast_ref()
 }
 
 fn is_tls(cause: &Cause) -> bool {

@@ -1,6 +1,6 @@
 //! What a payload cannot do, and cannot see.
 
-use runner::sandbox::{Capability, Network};
+use runner::sandbox::{Capability, Limit, Network};
 
 use super::fixture::{Fixture, rootless, run, said};
 
@@ -18,6 +18,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("namespaces_and_mounts_are_denied", denied),
     ("init_cannot_be_looked_into", init),
     ("devices_are_few_and_inert", devices),
+    ("limits_are_set_or_told_of", limits),
     ("nothing_is_inherited_but_three_descriptors", descriptors),
     ("signals_have_their_default_effects", signals),
     ("the_network_is_a_loopback", loopback),
@@ -237,4 +238,22 @@ fn namespaces() {
     if rootless() {
         assert_eq!(said(&fixture.spec(&["hostname"])), "localhost\n");
     }
+}
+
+fn limits() {
+    let fixture = Fixture::new();
+    let limit = |name: &str, soft, hard| Limit {
+        name: name.into(),
+        soft,
+        hard,
+    };
+    let mut spec = fixture.sh("ulimit -Sn; ulimit -Hn; ulimit -c");
+    spec.limits = vec![
+        limit("nofile", Some(50), Some(60)),
+        limit("core", Some(0), Some(0)),
+    ];
+    assert_eq!(said(&spec), "50\n60\n0\n");
+    spec.limits = vec![limit("nofile", Some(u64::MAX - 1), Some(u64::MAX - 1))];
+    let error = runner::Sandbox::spawn(&spec).unwrap_err();
+    assert!(error.to_string().contains("the limit nofile"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use image_format::snapshot::RootMount;
-use runner::sandbox::{Exit, Failure, Mount, MountSource, Sandbox, SandboxError, Step};
+use runner::sandbox::{Exit, Failure, Hidden, Mount, MountSource, Sandbox, SandboxError, Step};
 
 use super::fixture::{Fixture, run, said};
 
@@ -18,6 +18,9 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_target_behind_a_link_is_inside", links),
     ("memory_is_mounted", memory),
     ("a_snapshot_is_mounted", snapshots),
+    ("a_secret_has_its_owner_and_is_never_shown", secrets),
+    ("nothing_is_mounted_onto_proc", onto_proc),
+    ("shared_memory_has_its_size", shared_memory),
     ("the_working_directory_is_made_or_missed", working_directory),
     ("a_link_in_place_of_proc_is_refused", link_for_proc),
     ("a_source_that_is_missing_is_named", missing_source),
@@ -186,6 +189,48 @@ fn snapshots() {
         "/here/one",
     )];
     assert_eq!(said(&spec), "one\n");
+}
+
+fn secrets() {
+    let fixture = Fixture::new();
+    let secret = MountSource::Secret {
+        contents: Hidden(vec![b'a', 0, 0xff, b'\n']),
+        mode: 0o440,
+        uid: 5,
+        gid: 6,
+    };
+    let mut spec = fixture.sh("stat -c '%a %u %g' /s; busybox od -An -tx1 /s");
+    spec.mounts = vec![mount(secret, "/s")];
+    assert!(format!("{spec:?}").contains("contents: …"));
+    assert_eq!(said(&spec), "440 5 6\n 61 00 ff 0a\n");
+    assert_eq!(fs::read(fixture.path("upper/s")).unwrap(), b"");
+}
+
+fn onto_proc() {
+    let fixture = Fixture::new();
+    symlink("proc", fixture.path("lower/p")).unwrap();
+    for target in ["/proc", "/proc/sys", "/p/self/attr", "/dev/../proc/1"] {
+        let mut spec = fixture.sh("true");
+        let source = MountSource::Tmpfs {
+            size: None,
+            mode: 0o755,
+        };
+        spec.mounts = vec![mount(source, target)];
+        let error = Sandbox::spawn(&spec).unwrap_err();
+        let path = PathBuf::from(target);
+        assert!(
+            matches!(&error, SandboxError::Failed(Failure::OntoProc { path: at }) if *at == path),
+            "{target}: {error}"
+        );
+    }
+}
+
+fn shared_memory() {
+    let fixture = Fixture::new();
+    let mut spec = fixture.sh("df -k /dev/shm | tail -n 1 | tr -s ' ' | cut -d' ' -f2");
+    assert_eq!(said(&spec), "65536\n");
+    spec.shm_size = 1 << 20;
+    assert_eq!(said(&spec), "1024\n");
 }
 
 fn working_directory() {

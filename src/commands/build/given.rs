@@ -143,8 +143,8 @@ fn secret(value: &str) -> Result<(String, Secret), GivenError> {
         wrong,
     };
     let (mut id, mut path, mut variable, mut kind) = (None, None, None, None);
-    let fields = csv::fields(value).map_err(|(wrong, _)| malformed(wrong))?;
-    for (field, _) in &fields {
+    let fields = csv::fields(value).map_err(|error| malformed(error.reason))?;
+    for csv::Field { text: field, .. } in &fields {
         let Some((name, value)) = field.split_once('=') else {
             return Err(malformed("an option without a value"));
         };

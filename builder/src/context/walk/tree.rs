@@ -9,25 +9,34 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use super::super::error::ContextError;
 use super::super::pattern::join;
 use super::super::{Context, DIRECTORY};
-use super::{Found, FoundKind, found_kind, names};
+use super::{Enter, Found, FoundKind, found_kind, names};
 use crate::cancel::Cancel;
 use crate::ignore::Matched;
 
 /// Each level holds a directory open, and 1024 files is what a process may have open.
 const DEEPEST: usize = 200;
 
-/// Adds to `entries` what is in the directory `fd`, which lies at `at`, sorted as in a layer.
+/// Where a walk begins.
+pub(super) struct From<'a> {
+    pub(super) fd: OwnedFd,
+    /// Where it lies in the context.
+    pub(super) at: &'a [u8],
+    pub(super) matched: Matched,
+}
+
+/// Adds to `entries` what is in a directory, sorted as in a layer.
 pub(super) fn walk(
     context: &Context,
+    from: From<'_>,
+    enter: Enter<'_>,
     cancel: &Cancel,
-    fd: OwnedFd,
-    at: &[u8],
-    matched: Matched,
     entries: &mut Vec<Found>,
 ) -> Result<(), ContextError> {
+    let From { fd, at, matched } = from;
     let walker = Walker {
         context,
         cancel,
+        enter,
         top: at.len(),
         shared: Mutex::default(),
         wake: Condvar::new(),
@@ -69,6 +78,7 @@ fn gather(listings: &mut [Vec<Listed>], number: usize, entries: &mut Vec<Found>)
 struct Walker<'a> {
     context: &'a Context,
     cancel: &'a Cancel,
+    enter: Enter<'a>,
     /// The length of the path of what is walked.
     top: usize,
     shared: Mutex<Shared>,
@@ -187,7 +197,11 @@ impl Walker<'_> {
                 continue;
             }
             let kind = found_kind(context, &fd, &name, &path, &stat)?;
-            if kind == FoundKind::Dir {
+            let below = match self.top {
+                0 => 0,
+                top => top + 1,
+            };
+            if kind == FoundKind::Dir && (self.enter)(&path[below..]) {
                 tasks.push(Task {
                     parent: Arc::clone(&fd),
                     name,
@@ -198,9 +212,9 @@ impl Walker<'_> {
                     number: listing.len(),
                 });
             }
-            let below = match self.top {
+            let below = match below {
                 0 => path,
-                top => path[top + 1..].to_vec(),
+                below => path[below..].to_vec(),
             };
             let mode = stat.st_mode & 0o7777;
             listing.push(Listed {

@@ -10,7 +10,7 @@ pub(super) static COPY_CLOSURE_EXTENSION: Rule = Rule::own(
     "skip this check by `# check=skip=CopyClosureExtension` if mkimg alone builds it",
 );
 
-pub(super) fn check(report: &mut Report<'_>, place: &Place<'_>, copy: &Copy) {
+pub(super) fn check(report: &mut Report<'_>, place: &Place, copy: &Copy) {
     if copy.closure {
         let message = "`--closure` is understood by mkimg alone".to_owned();
         report.warn(place, &COPY_CLOSURE_EXTENSION, place.span, message);

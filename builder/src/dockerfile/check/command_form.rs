@@ -18,7 +18,7 @@ pub(super) static NEARLY_JSON: Rule = Rule::own(
     "write a JSON array: strings in double quotes, with commas between",
 );
 
-pub(super) fn check(report: &mut Report<'_>, place: &Place<'_>, scope: &Scope, command: &Command) {
+pub(super) fn check(report: &mut Report<'_>, place: &Place, scope: &Scope, command: &Command) {
     let (Command::Cmd(CommandLine::Shell(word)) | Command::Entrypoint(CommandLine::Shell(word))) =
         command
     else {

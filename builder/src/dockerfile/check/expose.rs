@@ -18,7 +18,7 @@ pub(super) static EXPOSE_INVALID_FORMAT: Rule = Rule::docker(
 );
 
 /// `word` is expanded.
-pub(super) fn check(report: &mut Report<'_>, place: &Place<'_>, word: &Word) {
+pub(super) fn check(report: &mut Report<'_>, place: &Place, word: &Word) {
     let (host, port) = word.text.rsplit_once(':').unwrap_or(("", &word.text));
     let protocol = port.split_once('/').map_or("", |(_, protocol)| protocol);
     if protocol != protocol.to_lowercase() {

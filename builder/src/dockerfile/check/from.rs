@@ -1,6 +1,5 @@
 //! What `FROM` names.
 
-use image_format::nearest::nearest;
 use image_format::reference::Reference;
 
 use super::report::{Place, Report};
@@ -91,7 +90,7 @@ pub(super) fn check_defaults(report: &mut Report<'_>, defaults: &Globals) {
 /// A word expanded; its variables that nothing declares are told of.
 fn asked(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     globals: &Globals,
     word: &Word,
 ) -> Option<(String, Asked)> {
@@ -105,7 +104,9 @@ fn asked(
             continue;
         }
         let message = format!("no ARG before the first FROM declares `{name}`");
-        let hint = nearest(name, known()).map(|near| format!("did you mean `{near}`?"));
+        let hint = report
+            .nearest(None, name, known())
+            .map(|near| format!("did you mean `{near}`?"));
         let span = variable(word, name);
         report.warn_with_hint(place, &UNDEFINED_ARG_IN_FROM, span, message, hint);
     }

@@ -16,7 +16,7 @@ pub(super) static COPY_IGNORED_FILE: Rule = Rule::docker(
 /// hold what is not.
 pub(super) fn check(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     instruction: &str,
     copy: &Copy,
     ignore: &Ignore,

@@ -22,12 +22,7 @@ pub(super) struct Once<'a> {
 impl<'a> Once<'a> {
     /// Tells of the one before, which the new one makes useless. As docker has it, the comments before the
     /// new one decide whether it is told.
-    pub(super) fn check(
-        &mut self,
-        report: &mut Report<'a>,
-        place: &Place<'a>,
-        new: &'a Instruction,
-    ) {
+    pub(super) fn check(&mut self, report: &mut Report<'a>, place: &Place, new: &'a Instruction) {
         let last = match &new.command {
             Command::Cmd(_) => &mut self.cmd,
             Command::Entrypoint(_) => &mut self.entrypoint,

@@ -1,12 +1,19 @@
 //! Where the rules tell what they find.
 
-use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use image_format::nearest::{nearest, within};
+
+use super::options::Chosen;
 use super::rule::Rule;
 use crate::dockerfile::ast::{Checks, Comment};
 use crate::dockerfile::directive::checks;
 use crate::dockerfile::{Dockerfile, Span};
+
+/// After as many warnings no name is suggested any more.
+const MOST_SUGGESTIONS: usize = 100;
+/// As many names are looked through for the one that was meant.
+const MOST_NAMES: usize = 500;
 
 /// What a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +39,17 @@ impl Warning {
 }
 
 /// Where a rule looks: an instruction, and the options that hold for it.
-pub(super) struct Place<'a> {
+pub(super) struct Place {
     pub(super) span: Span,
     lines: RangeInclusive<usize>,
-    checks: Cow<'a, Checks>,
+    chosen: Chosen,
 }
 
-impl<'a> Place<'a> {
+impl Place {
     /// The same place, with what is said of another one.
-    pub(super) fn heeding(self, other: &Place<'a>) -> Self {
+    pub(super) fn heeding(self, other: &Place) -> Self {
         Self {
-            checks: other.checks.clone(),
+            chosen: other.chosen,
             ..self
         }
     }
@@ -51,29 +58,29 @@ impl<'a> Place<'a> {
 /// The warnings so far.
 pub(super) struct Report<'a> {
     pub(super) dockerfile: &'a Dockerfile,
-    checks: &'a Checks,
+    chosen: Chosen,
     warnings: Vec<Warning>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(dockerfile: &'a Dockerfile, checks: &'a Checks) -> Self {
+    pub(super) fn new(dockerfile: &'a Dockerfile, checks: &Checks) -> Self {
         Self {
             dockerfile,
-            checks,
+            chosen: Chosen::new(checks),
             warnings: Vec::new(),
         }
     }
 
     /// An instruction for rules that heed the comments before it.
-    pub(super) fn instruction(&self, span: Span) -> Place<'a> {
+    pub(super) fn instruction(&self, span: Span) -> Place {
         let comments = self.dockerfile.comments_before(span.start);
         let said = comments.iter().find_map(Comment::check);
         // As docker has it, a comment that is not understood is a comment.
         let own = said.and_then(|value| checks(&value).ok());
         Place {
-            checks: match own {
-                Some(own) => Cow::Owned(self.checks.and(&own)),
-                None => Cow::Borrowed(self.checks),
+            chosen: match own {
+                Some(own) => self.chosen.and(Chosen::new(&own)),
+                None => self.chosen,
             },
             ..self.file(span)
         }
@@ -81,45 +88,57 @@ impl<'a> Report<'a> {
 
     /// An instruction for rules about the whole file: a comment before one of its instructions says nothing
     /// to them.
-    pub(super) fn file(&self, span: Span) -> Place<'a> {
+    pub(super) fn file(&self, span: Span) -> Place {
         let last = self.dockerfile.source.position(span.end.saturating_sub(1));
         Place {
             span,
             lines: span.line..=last.line.max(span.line),
-            checks: Cow::Borrowed(self.checks),
+            chosen: self.chosen,
         }
     }
 
     /// A line of the file.
-    pub(super) fn line(&self, line: usize) -> Place<'a> {
+    pub(super) fn line(&self, line: usize) -> Place {
         Place {
             span: Span::default(),
             lines: line..=line,
-            checks: Cow::Borrowed(self.checks),
+            chosen: self.chosen,
+        }
+    }
+
+    /// The name that was probably meant. Of a file with a crowd of names or of warnings nobody needs it, and it
+    /// would take long.
+    pub(super) fn nearest<'n>(
+        &self,
+        most: Option<usize>,
+        name: &str,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Option<String> {
+        if self.warnings.len() >= MOST_SUGGESTIONS {
+            return None;
+        }
+        let names = names.into_iter().take(MOST_NAMES);
+        match most {
+            Some(most) => within(most, name, names),
+            None => nearest(name, names),
         }
     }
 
     /// Tells something, unless the options of the place say that nobody wants to hear it.
-    pub(super) fn warn(
-        &mut self,
-        place: &Place<'_>,
-        rule: &'static Rule,
-        span: Span,
-        message: String,
-    ) {
+    pub(super) fn warn(&mut self, place: &Place, rule: &'static Rule, span: Span, message: String) {
         self.warn_with_hint(place, rule, span, message, None);
     }
 
     /// The same with something better to do than what the rule says.
     pub(super) fn warn_with_hint(
         &mut self,
-        place: &Place<'_>,
+        place: &Place,
         rule: &'static Rule,
         span: Span,
         message: String,
         hint: Option<String>,
     ) {
-        if place.checks.follow(rule) {
+        if place.chosen.follows(rule) {
             self.warnings.push(Warning {
                 rule,
                 message,

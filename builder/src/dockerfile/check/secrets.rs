@@ -27,7 +27,7 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 pub(super) fn check(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     instruction: &str,
     name: &str,
     word: &Word,

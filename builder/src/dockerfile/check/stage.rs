@@ -12,10 +12,10 @@ use super::variables::Known;
 use super::{
     closure, command_form, expose, ignored, key_value, platform, secrets, variables, workdir,
 };
-use crate::dockerfile::ast::{Add, ArgDeclaration, Copy};
+use crate::dockerfile::ast::{Add, ArgDeclaration};
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::{
-    Command, Dockerfile, Instruction, ParseError, Span, Stage, parse_trigger, port,
+    Command, Dockerfile, Instruction, ParseError, Span, Stage, Word, parse_trigger, port,
 };
 use crate::ignore::Ignore;
 use crate::plan::{Globals, parse_platform};
@@ -98,15 +98,15 @@ impl<'a> Walk<'_, 'a> {
         });
         let mut triggers = Vec::new();
         self.scope = match below {
-            Some(below) => {
-                triggers.extend(earlier[below].triggers().map(ToOwned::to_owned));
-                Scope::on(&scopes[below])
-            }
+            Some(below) => Scope::on(&scopes[below]),
             None if base == "scratch" => Scope::scratch(),
             None => {
                 let config = (self.surroundings.image)(&base);
                 if let Some(config) = &config {
-                    triggers.clone_from(&config.config.on_build);
+                    // Else the plan has put them among the instructions.
+                    if stage.triggers.is_empty() {
+                        triggers.clone_from(&config.config.on_build);
+                    }
                     let wanted = match &stage.platform {
                         Some(word) => parse_platform(&globals.expand(word, dockerfile.escape)?),
                         None => None,
@@ -142,7 +142,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn instruction(&mut self, place: &Place<'_>, written: &Instruction) -> Result<(), ParseError> {
+    fn instruction(&mut self, place: &Place, written: &Instruction) -> Result<(), ParseError> {
         if let Command::Arg(declarations) = &written.command {
             return self.arguments(place, declarations);
         }
@@ -180,9 +180,19 @@ impl<'a> Walk<'_, 'a> {
             }
             (Command::Copy(copy) | Command::Add(Add { copy, .. }), _) => {
                 closure::check(self.report, place, copy);
-                self.copied_image(copy, written.span);
+                if let Some(from) = &copy.from {
+                    self.image_from(from, written.span);
+                }
                 if let Some(ignore) = self.surroundings.ignore {
                     ignored::check(self.report, place, name, copy, ignore);
+                }
+            }
+            (Command::Run(run), _) => {
+                let options = run.mounts.iter().flat_map(|mount| &mount.options);
+                for option in options.filter(|option| option.name.text == "from") {
+                    if let Some(from) = &option.value {
+                        self.image_from(from, written.span);
+                    }
                 }
             }
             _ => {}
@@ -190,11 +200,8 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// An image that is copied from should be for the platform too.
-    fn copied_image(&mut self, copy: &Copy, span: Span) {
-        let Some(from) = &copy.from else {
-            return;
-        };
+    /// An image that is copied from, or mounted, should be for the platform too.
+    fn image_from(&mut self, from: &Word, span: Span) {
         let stages = &self.report.dockerfile.stages;
         let is_stage = from.text.parse::<usize>().is_ok()
             || stages.iter().any(|stage| stage.is_named(&from.text));
@@ -210,7 +217,7 @@ impl<'a> Walk<'_, 'a> {
     /// Each default sees the arguments before it.
     fn arguments(
         &mut self,
-        place: &Place<'_>,
+        place: &Place,
         declarations: &[ArgDeclaration],
     ) -> Result<(), ParseError> {
         let globals = self.surroundings.globals;

@@ -1,8 +1,7 @@
 //! Checks that are named and do not exist: whoever skips one is still warned, and wonders.
 
-use image_format::nearest::nearest;
-
 use super::RULES;
+use super::options;
 use super::report::Report;
 use super::rule::Rule;
 use crate::dockerfile::directive::checks;
@@ -26,11 +25,13 @@ pub(super) fn check(report: &mut Report<'_>) {
     });
     for (span, said) in own.into_iter().chain(comments) {
         let place = report.file(span);
-        for name in said.names() {
+        for name in options::names(&said) {
             let names = || RULES.iter().map(|rule| rule.name);
             if !names().any(|known| known == name) {
                 let message = format!("there is no check `{name}`");
-                let hint = nearest(name, names()).map(|near| format!("did you mean `{near}`?"));
+                let hint = report
+                    .nearest(None, name, names())
+                    .map(|near| format!("did you mean `{near}`?"));
                 report.warn_with_hint(&place, &UNKNOWN_CHECK, span, message, hint);
             }
         }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use image_format::nearest::{nearest, within};
-
 use super::report::{Place, Report};
 use super::rule::Rule;
 use super::scope::Scope;
@@ -33,7 +31,7 @@ pub(super) struct Known<'a> {
 /// an `ARG`'s come one by one, and an `EXPOSE`'s docker does not look at).
 pub(super) fn check(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     scope: &Scope,
     known: &Known<'_>,
     command: &Command,
@@ -53,7 +51,7 @@ pub(super) fn check(
 /// Checks one word.
 pub(super) fn check_word(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     scope: &Scope,
     known: &Known<'_>,
     word: &Word,
@@ -76,7 +74,7 @@ pub(super) fn check_word(
 /// Tells of the names that nothing defines.
 fn tell(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     scope: &Scope,
     known: &Known<'_>,
     asked: &Asked,
@@ -90,9 +88,9 @@ fn tell(
         let later = known.stage.contains(name);
         let global = known.globals.contains(name);
         let near = match scope.known {
-            true => nearest(name, scope.names()),
+            true => report.nearest(None, name, scope.names()),
             // The base may define what only looks like a slip.
-            false => within(1, name, scope.names()),
+            false => report.nearest(Some(1), name, scope.names()),
         };
         if !scope.known && near.is_none() && !later && !global {
             continue;

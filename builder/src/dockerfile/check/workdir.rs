@@ -16,7 +16,7 @@ pub(super) static WORKDIR_RELATIVE_PATH: Rule = Rule::docker(
 /// others stand on it.
 pub(super) fn check(
     report: &mut Report<'_>,
-    place: &Place<'_>,
+    place: &Place,
     scope: &mut Scope,
     written: &Word,
     path: &str,

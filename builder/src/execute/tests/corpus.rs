@@ -140,7 +140,7 @@ fn configs_of_metadata_are_buildkits() {
             Err(Refused::Wrong(error)) => panic!("{text}: {error}"),
         }
     }
-    assert_eq!(same, 99);
+    assert_eq!(same, 100);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! is bounded, whatever the size of a file.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use image_format::digest::{Digest, Hasher};
@@ -15,7 +16,7 @@ use crate::context::{Context, Opener};
 use crate::dockerfile::Span;
 
 use super::CopyError;
-use super::rootfs::{Rootfs, StoredReader};
+use super::rootfs::{self, Rootfs, StoredReader};
 use super::source::{Content, Source, SourceEntry, SourceFile};
 
 /// The size of a buffer: many small files, or a part of a large one.
@@ -38,12 +39,47 @@ pub(super) struct Job<'a> {
 }
 
 /// Where files lie.
-#[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
-    /// In the context.
+    /// In a context.
     Context(&'a Context),
-    /// In a root file system.
-    Rootfs(&'a Rootfs),
+    /// In a directory that was fetched.
+    Fetched(Box<Context>),
+    /// In a root file system, or an archive.
+    Rootfs(Arc<Rootfs>),
+}
+
+impl Origin<'_> {
+    /// The directory it is; none of a root file system.
+    pub(super) fn context(&self) -> Option<&Context> {
+        match self {
+            Self::Context(context) => Some(context),
+            Self::Fetched(context) => Some(context),
+            Self::Rootfs(_) => None,
+        }
+    }
+
+    /// The same once more.
+    pub(super) fn again(&self) -> Origin<'_> {
+        match self {
+            Self::Context(context) => Origin::Context(context),
+            Self::Fetched(context) => Origin::Context(context),
+            Self::Rootfs(rootfs) => Origin::Rootfs(Arc::clone(rootfs)),
+        }
+    }
+
+    fn open(&self) -> Open<'_> {
+        match self {
+            Self::Context(context) => Open::Context(context.opener()),
+            Self::Fetched(context) => Open::Context(context.opener()),
+            Self::Rootfs(rootfs) => Open::Rootfs(rootfs.reader()),
+        }
+    }
+}
+
+/// An origin that is read from.
+enum Open<'a> {
+    Context(Opener<'a>),
+    Rootfs(rootfs::Reader<'a>),
 }
 
 /// Reads the files in their order, and lets `take` have them one after the other.
@@ -51,7 +87,7 @@ pub(super) enum Origin<'a> {
 /// # Errors
 /// When a file cannot be read or changes meanwhile, or `take` fails.
 pub(super) fn read_in_order<'a, T>(
-    origin: Origin<'a>,
+    origins: &'a [Origin<'_>],
     jobs: impl Iterator<Item = Job<'a>> + Clone + Send,
     span: Span,
     cancel: &Cancel,
@@ -75,7 +111,7 @@ pub(super) fn read_in_order<'a, T>(
                     span,
                     cancel,
                 };
-                if let Err(Stop::Failed(error)) = reader.run(origin, jobs) {
+                if let Err(Stop::Failed(error)) = reader.run(origins, jobs) {
                     // Whoever took the contents has ended, or hears of it.
                     let _ = full.send(Err(*error));
                 }
@@ -131,30 +167,24 @@ struct Reader<'s> {
 impl Reader<'_> {
     fn run<'a>(
         &mut self,
-        origin: Origin<'a>,
+        origins: &'a [Origin<'_>],
         jobs: impl Iterator<Item = Job<'a>>,
     ) -> Result<(), Stop> {
-        match origin {
-            Origin::Context(context) => {
-                let mut opener = context.opener();
-                self.take_turns(jobs, |reader, job| match &job.file.content {
-                    Content::Context(id) => {
-                        let path = job.source.path_of(job.entry);
-                        reader.context_file(&mut opener, &path, id)
-                    }
-                    Content::Layer(_) => Ok(()),
-                })
+        let mut open: Vec<Open<'_>> = origins.iter().map(Origin::open).collect();
+        self.take_turns(jobs, |reader, job| {
+            match (&job.file.content, open.get_mut(job.source.origin)) {
+                (Content::Text(text), _) => reader.text(text),
+                (Content::Context(id), Some(Open::Context(opener))) => {
+                    let path = job.source.path_of(job.entry);
+                    reader.context_file(opener, &path, id)
+                }
+                (Content::Layer(place), Some(Open::Rootfs(layers))) => {
+                    reader.layer_file(&mut layers.open(*place)?, job.file.size)
+                }
+                // A file lies where its source does.
+                _ => Err(CopyError::Reader.into()),
             }
-            Origin::Rootfs(rootfs) => {
-                let mut layers = rootfs.reader();
-                self.take_turns(jobs, |reader, job| match &job.file.content {
-                    Content::Layer(place) => {
-                        reader.layer_file(&mut layers.open(*place)?, job.file.size)
-                    }
-                    Content::Context(_) => Ok(()),
-                })
-            }
-        }
+        })
     }
 
     /// Reads what is to be read in its turns.
@@ -217,6 +247,21 @@ impl Reader<'_> {
             return Err(failed(opener.changed(path)));
         }
         self.end_file(hasher.finish());
+        Ok(())
+    }
+
+    fn text(&mut self, mut text: &[u8]) -> Result<(), Stop> {
+        let digest = Digest::of(text);
+        while !text.is_empty() {
+            let (start, room) = self.room(text.len() as u64)?;
+            let (now, later) = text.split_at(room);
+            self.batch.data[start..].copy_from_slice(now);
+            text = later;
+            if !text.is_empty() {
+                self.batch.pieces.push((start + room, None));
+            }
+        }
+        self.end_file(digest);
         Ok(())
     }
 

@@ -26,11 +26,11 @@ pub(super) struct Tree<'a> {
     /// The sources.
     pub(super) sources: &'a [Source],
     /// What the instruction says of all of it.
-    pub(super) overrides: Overrides,
+    pub(super) overrides: &'a Overrides,
     /// What goes where.
     pub(super) entries: BTreeMap<Vec<u8>, Placed>,
-    /// Where the files lie.
-    pub(super) origin: Origin<'a>,
+    /// Where the files lie, by the sources' numbers.
+    pub(super) origins: &'a [Origin<'a>],
     /// The instruction.
     pub(super) span: Span,
 }
@@ -51,7 +51,7 @@ pub(super) fn write(
         sources,
         overrides,
         entries,
-        origin,
+        origins,
         span,
     } = tree;
     let links = links(sources, &entries);
@@ -69,7 +69,7 @@ pub(super) fn write(
         (file.size > 0).then_some(job)
     });
     let mut layer = LayerWriter::new(store.blob_writer()?, epoch);
-    read_in_order(origin, jobs, span, cancel, |contents| {
+    read_in_order(origins, jobs, span, cancel, |contents| {
         let mut out = Out {
             layer: &mut layer,
             contents,
@@ -94,7 +94,7 @@ pub(super) fn write(
             let Some(copied) = entry_of(sources, source, entry) else {
                 continue;
             };
-            let meta = overrides.meta(copied);
+            let meta = overrides.meta(&sources[source], copied);
             let kind = match &copied.kind {
                 SourceKind::Dir => Kind::Dir,
                 SourceKind::Symlink(target) => Kind::Symlink(target.clone()),

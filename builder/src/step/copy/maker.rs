@@ -6,12 +6,10 @@ use image_format::layout::{Layer, Store};
 use image_format::snapshot::LayerSource;
 
 use crate::cancel::Cancel;
-use crate::context::Context;
-use crate::dockerfile::{Span, Word};
+use crate::dockerfile::Span;
 
-use super::contents::Origin;
+use super::find::Found;
 use super::rootfs::Rootfs;
-use super::source::Source;
 use super::target::{Overrides, Target};
 use super::{CopyError, Words, layer, owner};
 
@@ -40,42 +38,34 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// What the sources name in the context.
-    pub(super) fn find(&self, context: &Context, words: &[Word]) -> Result<Vec<Source>, CopyError> {
-        let mut sources = Vec::new();
-        for word in words {
-            let found = context.find(&word.text, self.cancel);
-            let found = found.map_err(|error| CopyError::context(error, word.span))?;
-            let of_context = |found| Source::of_context(found, self.epoch);
-            sources.extend(found.into_iter().map(of_context));
-        }
-        Ok(sources)
-    }
-
     /// The layer of a copy; `digest` hears of each file that was read, by source and entry.
     pub(super) fn make(
         &self,
-        sources: &[Source],
-        origin: Origin<'_>,
+        found: &Found<'_>,
         words: &Words,
         progress: &mut dyn FnMut(u64, u64),
         digest: &mut dyn FnMut(usize, usize, Digest),
     ) -> Result<Layer, CopyError> {
-        let rootfs = Rootfs::open(self.store, self.base)?;
-        let numbers = |(owner, span): &(_, Span)| owner::numbers(&rootfs, owner, *span);
+        let base = if words.linked { &[] } else { self.base };
+        let rootfs = Rootfs::open(self.store, base)?;
+        let numbers = |(owner, span): &(_, Span)| {
+            let numbers = owner::numbers(&rootfs, owner, *span);
+            numbers.map_err(|error| if words.linked { error.linked() } else { error })
+        };
         let overrides = Overrides {
             owner: words.owner.as_ref().map(numbers).transpose()?,
-            mode: words.mode,
+            mode: words.mode.clone(),
             keep_top: words.keep_top,
             epoch: self.epoch,
         };
-        let mut target = Target::new(&rootfs, overrides, sources, words.destination_span);
+        let Found { sources, origins } = found;
+        let mut target = Target::new(&rootfs, &overrides, sources, words.destination_span);
         target.copy(words.destination.as_bytes())?;
         let tree = layer::Tree {
             sources,
-            overrides,
+            overrides: &overrides,
             entries: target.finish(),
-            origin,
+            origins,
             span: words.span,
         };
         layer::write(self.store, tree, self.epoch, progress, self.cancel, digest)
@@ -93,14 +83,14 @@ impl<'a> Maker<'a> {
             owner: Some(owner),
             ..Overrides::plain(self.epoch)
         };
-        let mut target = Target::new(&rootfs, overrides, &[], span);
+        let mut target = Target::new(&rootfs, &overrides, &[], span);
         let path = target.resolve(path.as_bytes())?;
         target.make_dirs(&path)?;
         let tree = layer::Tree {
             sources: &[],
-            overrides,
+            overrides: &overrides,
             entries: target.finish(),
-            origin: Origin::Rootfs(&rootfs),
+            origins: &[],
             span,
         };
         layer::write(

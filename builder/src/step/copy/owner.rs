@@ -70,6 +70,7 @@ fn unknown(
         name: name.to_owned(),
         file,
         nearest: nearest(name, names),
+        linked: false,
         span,
     }
 }

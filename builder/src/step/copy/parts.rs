@@ -35,38 +35,39 @@ pub(super) fn file_parts<'a>(
     sources.flat_map(move |(number, source)| {
         let digest = digest.clone();
         let mut firsts: HashMap<(u64, u64), String> = HashMap::new();
-        source
-            .entries
-            .iter()
-            .enumerate()
-            .map(move |(place, entry)| {
-                let path = shown(&join(&source.name, &entry.below));
-                let mode = if keeps.modes {
-                    format!(" {:04o}", entry.meta.mode)
-                } else {
-                    String::new()
-                };
-                let first = match &entry.kind {
-                    SourceKind::File(file) => file.inode.map(|inode| (inode, firsts.get(&inode))),
-                    _ => None,
-                };
-                let content = match &entry.kind {
-                    SourceKind::Dir if entry.below.is_empty() && !keeps.top => "dir".to_owned(),
-                    SourceKind::Dir => format!("dir{mode}"),
-                    SourceKind::File(_) => match first {
-                        Some((_, Some(first))) => format!("same file as {first}"),
-                        _ => format!("file{mode} {}", digest(number, place)),
-                    },
-                    SourceKind::Symlink(target) => format!("link {}", shown(target)),
-                    SourceKind::Char(major, minor) => format!("char{mode} {major}:{minor}"),
-                    SourceKind::Block(major, minor) => format!("block{mode} {major}:{minor}"),
-                    SourceKind::Fifo => format!("pipe{mode}"),
-                };
-                if let Some((inode, None)) = first {
-                    firsts.insert(inode, path.clone());
-                }
-                FilePart { path, content }
-            })
+        let entries = match source.known {
+            Some(_) => &[][..],
+            None => &source.entries,
+        };
+        let each = entries.iter().enumerate().map(move |(place, entry)| {
+            let path = shown(&join(&source.name, &entry.below));
+            let mode = if keeps.modes {
+                format!(" {:04o}", entry.meta.mode)
+            } else {
+                String::new()
+            };
+            let first = match &entry.kind {
+                SourceKind::File(file) => file.inode.map(|inode| (inode, firsts.get(&inode))),
+                _ => None,
+            };
+            let content = match &entry.kind {
+                SourceKind::Dir if entry.below.is_empty() && !keeps.top => "dir".to_owned(),
+                SourceKind::Dir => format!("dir{mode}"),
+                SourceKind::File(_) => match first {
+                    Some((_, Some(first))) => format!("same file as {first}"),
+                    _ => format!("file{mode} {}", digest(number, place)),
+                },
+                SourceKind::Symlink(target) => format!("link {}", shown(target)),
+                SourceKind::Char(major, minor) => format!("char{mode} {major}:{minor}"),
+                SourceKind::Block(major, minor) => format!("block{mode} {major}:{minor}"),
+                SourceKind::Fifo => format!("pipe{mode}"),
+            };
+            if let Some((inode, None)) = first {
+                firsts.insert(inode, path.clone());
+            }
+            FilePart { path, content }
+        });
+        source.known.iter().cloned().chain(each)
     })
 }
 
@@ -79,6 +80,10 @@ pub(super) fn digest_of(
     let mut hasher = Hasher::new();
     let mut bytes = Vec::with_capacity(ENOUGH + 4096);
     for (number, source) in sources.iter().enumerate() {
+        if let Some(part) = &source.known {
+            known(&mut bytes, part);
+            continue;
+        }
         let mut firsts: HashMap<(u64, u64), usize> = HashMap::new();
         for (place, entry) in source.entries.iter().enumerate() {
             text(&mut bytes, &[&source.name, &b"/"[..], &entry.below]);
@@ -125,6 +130,21 @@ pub(super) fn digest_of(
     }
     hasher.update(&bytes);
     hasher.finish()
+}
+
+/// The digest of a list that is known.
+pub(super) fn digest_of_known(parts: &[FilePart]) -> Digest {
+    let mut bytes = Vec::new();
+    for part in parts {
+        known(&mut bytes, part);
+    }
+    Digest::of(&bytes)
+}
+
+fn known(bytes: &mut Vec<u8>, part: &FilePart) {
+    bytes.push(b'k');
+    text(bytes, &[part.path.as_bytes()]);
+    text(bytes, &[part.content.as_bytes()]);
 }
 
 /// A text with its length before it, so that no two lists make the same bytes.

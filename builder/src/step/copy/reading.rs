@@ -11,22 +11,32 @@ use image_format::layout::Layer;
 
 use crate::context::Context;
 
-use super::contents::{Job, Origin, read_in_order};
+use super::contents::{Job, read_in_order};
+use super::find::Found;
 use super::maker::Maker;
-use super::source::{Content, Source, SourceFile, SourceKind};
+use super::source::{Content, Source, SourceFile, SourceKind, Unpacking};
 use super::{CopyError, Words};
 
 /// What came of reading.
-pub(super) struct Read {
+pub(super) struct Read<'a> {
     /// What was asked for.
-    pub(super) sources: Vec<Source>,
+    pub(super) found: Found<'a>,
     /// By source and entry.
     digests: Vec<Vec<Option<Digest>>>,
     /// The layer, if it was made on the way.
     pub(super) layer: Option<Layer>,
 }
 
-impl Read {
+impl<'a> Read<'a> {
+    /// What was found where no digest is asked for.
+    pub(super) fn none(found: Found<'a>) -> Self {
+        Self {
+            found,
+            digests: Vec::new(),
+            layer: None,
+        }
+    }
+
     /// The digest of a file; that of nothing where it was not asked for.
     pub(super) fn digest(&self, source: usize, entry: usize) -> Digest {
         let digest = self.digests.get(source).and_then(|all| all.get(entry));
@@ -35,23 +45,24 @@ impl Read {
 }
 
 /// Finds the digests of all files, and keeps those of the files that were read.
-pub(super) fn read(
+pub(super) fn read<'a>(
     maker: &Maker<'_>,
     context: &Context,
-    sources: Vec<Source>,
+    found: Found<'a>,
     words: &Words,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Read, CopyError> {
+) -> Result<Read<'a>, CopyError> {
     let seen = SystemTime::now();
     let mut read = Read {
-        digests: sources
+        digests: found
+            .sources
             .iter()
             .map(|source| vec![None; source.entries.len()])
             .collect(),
-        sources,
+        found,
         layer: None,
     };
-    let sources = &read.sources;
+    let Found { sources, origins } = &read.found;
     let (mut known, mut unknown) = (0, 0);
     {
         let digests = context.digests(maker.store);
@@ -80,9 +91,10 @@ pub(super) fn read(
             *slot = Some(digest);
         }
     };
-    if unknown >= known {
-        let origin = Origin::Context(context);
-        read.layer = Some(maker.make(sources, origin, words, progress, &mut keep)?);
+    // An archive has to be known before it is looked into.
+    let unpacks = |source: &Source| source.unpacking != Unpacking::No;
+    if unknown >= known && !sources.iter().any(unpacks) {
+        read.layer = Some(maker.make(&read.found, words, progress, &mut keep)?);
     }
     // What the layer did not need: files that another source's took the place of.
     let left: Vec<_> = {
@@ -96,8 +108,7 @@ pub(super) fn read(
         entry: &sources[*source].entries[*entry],
         file,
     });
-    let origin = Origin::Context(context);
-    read_in_order(origin, jobs, words.span, maker.cancel, |contents| {
+    read_in_order(origins, jobs, words.span, maker.cancel, |contents| {
         for (source, entry, _) in &left {
             let digest = contents.next_file()?;
             read.digests[*source][*entry] = Some(digest);
@@ -121,10 +132,12 @@ pub(super) fn read(
     Ok(read)
 }
 
-/// The files whose digests are needed: not the empty ones, and of a file with several names the
-/// first.
+/// The files whose digests are needed: not the empty ones, of a file with several names the first,
+/// and none of what is known otherwise.
 fn files(sources: &[Source]) -> impl Iterator<Item = (usize, usize, &SourceFile)> {
-    sources.iter().enumerate().flat_map(|(number, source)| {
+    let sources = sources.iter().enumerate();
+    let sources = sources.filter(|(_, source)| source.known.is_none());
+    sources.flat_map(|(number, source)| {
         let mut inodes = HashSet::new();
         let entries = source.entries.iter().enumerate();
         entries.filter_map(move |(place, entry)| match &entry.kind {

@@ -1,4 +1,5 @@
-//! A root file system that is not unpacked: what its layers hold, and the contents of its files.
+//! A root file system, or an archive, that is not unpacked: what it holds, and the contents of its
+//! files.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,11 +7,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use image_format::digest::Digest;
 use image_format::layer::tree::{Node, Place, Tree};
 use image_format::layer::{Kind, LayerReader, Meta};
 use image_format::layout::Store;
 use image_format::snapshot::LayerSource;
+use tempfile::NamedTempFile;
 
 use crate::cache::layers;
 
@@ -18,11 +19,27 @@ use super::CopyError;
 use super::resolve::Seen;
 use super::source::{Content, SourceFile, SourceKind};
 
-/// A root file system as a stack of layers.
+/// A root file system as a stack of layers, or the tree that is in an archive.
 pub(super) struct Rootfs {
-    store: Store,
-    layers: Vec<LayerSource>,
+    tars: Tars,
     tree: Tree,
+}
+
+/// Where the contents are.
+enum Tars {
+    /// In layers of the store.
+    Layers(Store, Vec<LayerSource>),
+    /// In one tar, with what errors call it.
+    Archive(NamedTempFile, String),
+}
+
+/// What is in a directory.
+pub(super) struct Child {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: SourceKind,
+    pub(super) meta: Meta,
+    /// Whether it is a directory that only what is in it speaks of.
+    pub(super) implied: bool,
 }
 
 impl Rootfs {
@@ -33,10 +50,15 @@ impl Rootfs {
     pub(super) fn open(store: &Store, layers: &[LayerSource]) -> Result<Self, CopyError> {
         let indexes = layers.iter().map(|layer| layers::index(store, layer));
         Ok(Self {
-            store: store.clone(),
-            layers: layers.to_vec(),
+            tars: Tars::Layers(store.clone(), layers.to_vec()),
             tree: Tree::new(indexes.collect::<Result<_, _>>()?)?,
         })
+    }
+
+    /// The tree that a plain tar makes; errors call the archive `name`.
+    pub(super) fn of_archive(tar: NamedTempFile, tree: Tree, name: String) -> Self {
+        let tars = Tars::Archive(tar, name);
+        Self { tars, tree }
     }
 
     /// What is at a path without symbolic links on its way.
@@ -65,14 +87,20 @@ impl Rootfs {
     }
 
     /// The names in a directory, sorted, with what they stand for.
-    pub(super) fn children(&self, path: &[u8]) -> Vec<(Vec<u8>, SourceKind, Meta)> {
+    pub(super) fn children(&self, path: &[u8]) -> Vec<Child> {
         let Some(dir) = self.node(path) else {
             return Vec::new();
         };
         let children = self.tree.children(&dir).map(|node| {
             let name = node.path.file_name().unwrap_or_default().to_owned();
+            let implied = node.place.is_none();
             let (kind, meta) = to_copy(node);
-            (name.into_vec(), kind, meta)
+            Child {
+                name: name.into_vec(),
+                kind,
+                meta,
+                implied,
+            }
         });
         children.collect()
     }
@@ -82,6 +110,23 @@ impl Rootfs {
         let node = self.node(path)?;
         node.place
             .filter(|_| matches!(node.kind, Kind::File { .. }))
+    }
+
+    /// The tar of a layer, by its number; each time by a handle of its own.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn tar(&self, number: usize) -> Result<File, CopyError> {
+        match &self.tars {
+            Tars::Layers(store, layers) => {
+                let layer = layers.get(number).ok_or(CopyError::Reader)?;
+                Ok(layers::plain(store, layer)?)
+            }
+            Tars::Archive(tar, name) => tar.reopen().map_err(|source| CopyError::Layer {
+                name: name.clone(),
+                source,
+            }),
+        }
     }
 
     /// A reader of files' contents.
@@ -122,28 +167,50 @@ impl Reader<'_> {
     /// # Errors
     /// When its layer cannot be read.
     pub(super) fn open(&mut self, place: Place) -> Result<StoredReader<'_>, CopyError> {
-        let Rootfs { store, layers, .. } = self.rootfs;
-        let layer = layers.get(place.layer).ok_or(CopyError::Reader)?;
+        let tars = &self.rootfs.tars;
+        let failed = |source| CopyError::Layer {
+            name: tars.name(place.layer),
+            source,
+        };
         let file = match self.open.take().filter(|(open, _)| *open == place.layer) {
             Some((_, file)) => file,
-            None => layers::plain(store, layer)?,
+            None => self.rootfs.tar(place.layer)?,
         };
-        let (_, file) = self.open.insert((place.layer, file));
-        let layer = layer.diff_id;
+        let (layer, file) = self.open.insert((place.layer, file));
+        let layer = *layer;
         file.seek(SeekFrom::Start(place.header_offset))
-            .map_err(|source| CopyError::Layer { layer, source })?;
+            .map_err(failed)?;
         let mut reader = LayerReader::new(&*file);
-        reader
-            .next_entry()
-            .map_err(|source| CopyError::Malformed { layer, source })?;
-        Ok(StoredReader { reader, layer })
+        reader.next_entry().map_err(|source| CopyError::Malformed {
+            name: tars.name(layer),
+            source,
+        })?;
+        Ok(StoredReader {
+            reader,
+            tars,
+            layer,
+        })
+    }
+}
+
+impl Tars {
+    /// What errors call one of them.
+    fn name(&self, number: usize) -> String {
+        match self {
+            Self::Layers(_, layers) => layers.get(number).map_or_else(
+                || format!("the layer {number}"),
+                |layer| format!("the layer {}", layer.diff_id),
+            ),
+            Self::Archive(_, name) => name.clone(),
+        }
     }
 }
 
 /// A file's content.
 pub(super) struct StoredReader<'a> {
     reader: LayerReader<&'a File>,
-    layer: Digest,
+    tars: &'a Tars,
+    layer: usize,
 }
 
 impl StoredReader<'_> {
@@ -170,7 +237,9 @@ impl StoredReader<'_> {
 
     /// An error of the layer.
     pub(super) fn failed(&self, source: io::Error) -> CopyError {
-        let layer = self.layer;
-        CopyError::Layer { layer, source }
+        CopyError::Layer {
+            name: self.tars.name(self.layer),
+            source,
+        }
     }
 }

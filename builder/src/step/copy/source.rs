@@ -1,13 +1,15 @@
 //! What a copy copies: entries of the context or of a root file system, in one form.
 
+use image_format::digest::Digest;
 use image_format::layer::tree::Place;
 use image_format::layer::{Meta, Timestamp};
 
 use crate::cache::files::FileId;
+use crate::cache::key::FilePart;
 use crate::context::{Found, FoundKind, Match};
 
 /// One thing that a source names, and what is in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Source {
     /// Its path as the instruction names it, wildcards filled in.
     pub(super) name: Vec<u8>,
@@ -15,10 +17,46 @@ pub(super) struct Source {
     pub(super) at: Vec<u8>,
     /// Itself, and what is in it, sorted as in a layer.
     pub(super) entries: Vec<SourceEntry>,
+    /// The number of its origin.
+    pub(super) origin: usize,
+    /// What a key says of it, where that is not each of its entries.
+    pub(super) known: Option<FilePart>,
+    /// What becomes of an archive.
+    pub(super) unpacking: Unpacking,
+    /// Where it goes.
+    pub(super) role: Role,
+}
+
+/// Whether a source is taken for an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unpacking {
+    /// It is copied, whatever it holds.
+    #[default]
+    No,
+    /// It is to be unpacked if it is one.
+    Wanted,
+    /// It is one, and the entries are what is in it.
+    Done,
+}
+
+/// Where a source goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To the destination.
+    Asked,
+    /// To the path it has: a link to what a program needs.
+    Link,
+    /// To the path it has: what a program needs.
+    Needed {
+        /// The path by which it is looked for.
+        asked: Vec<u8>,
+        /// The program that finds it by where the program itself lies, if one does.
+        beside: Option<Vec<u8>>,
+    },
 }
 
 /// An entry to be copied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SourceEntry {
     /// Its path below the source; empty for the source itself.
     pub(super) below: Vec<u8>,
@@ -26,6 +64,8 @@ pub(super) struct SourceEntry {
     pub(super) kind: SourceKind,
     /// Its metadata.
     pub(super) meta: Meta,
+    /// Whether it is a directory that is there only for what is in it.
+    pub(super) implied: bool,
 }
 
 /// What an entry is.
@@ -61,15 +101,20 @@ pub(super) struct SourceFile {
 pub(super) enum Content {
     /// In the context, in this state.
     Context(FileId),
-    /// In a layer.
+    /// In a layer, or an archive.
     Layer(Place),
+    /// Here: a heredoc's text.
+    Text(Vec<u8>),
 }
 
 impl Source {
     /// What was found in the context. Owners and times of the machine mean nothing in an image:
     /// all is root's and as old as the epoch. Nor do its extended attributes.
-    pub(super) fn of_context(found: Match, epoch: Timestamp) -> Self {
+    pub(super) fn of_context(found: Match, origin: usize, epoch: Timestamp) -> Self {
         Self {
+            origin,
+            known: None,
+            unpacking: Unpacking::No,
             name: found.name,
             at: found.at,
             entries: found
@@ -77,6 +122,39 @@ impl Source {
                 .into_iter()
                 .map(|entry| SourceEntry::of_context(entry, epoch))
                 .collect(),
+            role: Role::Asked,
+        }
+    }
+
+    /// A file that stands in the Dockerfile.
+    pub(super) fn of_text(name: &str, text: &str, epoch: Timestamp) -> Self {
+        let content = Digest::of(text.as_bytes());
+        let file = SourceFile {
+            size: text.len() as u64,
+            content: Content::Text(text.as_bytes().to_vec()),
+            inode: None,
+        };
+        let entry = SourceEntry {
+            below: Vec::new(),
+            kind: SourceKind::File(file),
+            meta: Meta {
+                mode: 0o644,
+                mtime: epoch,
+                ..Meta::default()
+            },
+            implied: false,
+        };
+        Self {
+            name: name.as_bytes().to_vec(),
+            at: Vec::new(),
+            entries: vec![entry],
+            origin: 0,
+            known: Some(FilePart {
+                path: format!("<<{name}"),
+                content: format!("file {content}"),
+            }),
+            unpacking: Unpacking::No,
+            role: Role::Asked,
         }
     }
 
@@ -87,7 +165,8 @@ impl Source {
 }
 
 impl SourceEntry {
-    fn of_context(found: Found, epoch: Timestamp) -> Self {
+    /// What was found in the context, as it is in an image.
+    pub(super) fn of_context(found: Found, epoch: Timestamp) -> Self {
         let kind = match found.kind {
             FoundKind::Dir => SourceKind::Dir,
             FoundKind::File { id, linked } => SourceKind::File(SourceFile {
@@ -108,6 +187,7 @@ impl SourceEntry {
                 mtime: epoch,
                 ..Meta::default()
             },
+            implied: false,
         }
     }
 }

@@ -4,24 +4,25 @@
 //! directory the contents go, to the destination. Symbolic links of the destination's path are
 //! followed, links below it are replaced. Directories and other things never replace each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use image_format::layer::{Meta, Timestamp};
 
 use crate::dockerfile::Span;
+use crate::dockerfile::mode::Mode;
 
 use super::CopyError;
 use super::resolve::{Seen, file_name, parent, resolve};
 use super::rootfs::Rootfs;
-use super::source::{Source, SourceEntry, SourceKind, join};
+use super::source::{Role, Source, SourceEntry, SourceKind, Unpacking, join};
 
 /// What the instruction says of all that it copies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Overrides {
     /// The owner and the group, by `--chown`.
     pub(super) owner: Option<(u32, u32)>,
     /// The permissions, by `--chmod`.
-    pub(super) mode: Option<u32>,
+    pub(super) mode: Option<Mode>,
     /// Whether a directory whose contents are copied brings its own permissions too.
     pub(super) keep_top: bool,
     /// The time of what is made anew.
@@ -40,17 +41,45 @@ impl Overrides {
     }
 
     /// The metadata of an entry as it is to be.
-    pub(super) fn meta(&self, entry: &SourceEntry) -> Meta {
+    pub(super) fn meta(&self, source: &Source, entry: &SourceEntry) -> Meta {
         let mut meta = entry.meta.clone();
-        if let Some((uid, gid)) = self.owner {
+        let unpacked = source.unpacking == Unpacking::Done;
+        // As docker has it: nobody owns the directories that an archive does not speak of.
+        if let Some((uid, gid)) = self.owner.filter(|_| !(unpacked && entry.implied)) {
             (meta.uid, meta.gid) = (uid, gid);
         }
-        match (&entry.kind, self.mode) {
+        match (&entry.kind, &self.mode) {
             (SourceKind::Symlink(_), _) => meta.mode = 0o777,
-            (_, Some(mode)) => meta.mode = mode,
+            // Docker leaves what was in an archive its permissions.
+            (kind, Some(mode)) if !unpacked => {
+                meta.mode = mode.apply(meta.mode, matches!(kind, SourceKind::Dir));
+            }
             _ => {}
         }
         meta
+    }
+
+    /// The metadata of a directory that is made on the way.
+    fn made(&self) -> Meta {
+        let (uid, gid) = self.owner.unwrap_or_default();
+        // Of `--chmod` such a directory gets the permissions alone, and no changes.
+        let mode = self.mode.as_ref().and_then(Mode::fixed);
+        Meta {
+            mode: mode.map_or(0o755, |mode| mode & 0o777),
+            uid,
+            gid,
+            mtime: self.epoch,
+            ..Meta::default()
+        }
+    }
+
+    /// The metadata of a directory that nothing speaks of.
+    fn nobodys(&self) -> Meta {
+        Meta {
+            mode: 0o755,
+            mtime: self.epoch,
+            ..Meta::default()
+        }
     }
 }
 
@@ -71,18 +100,20 @@ pub(super) enum Placed {
 /// A layer in the making, as a tree.
 pub(super) struct Target<'a> {
     base: &'a Rootfs,
-    overrides: Overrides,
+    overrides: &'a Overrides,
     span: Span,
     sources: &'a [Source],
     /// By path with NUL for `/`, which sorts as a layer is sorted.
     entries: BTreeMap<Vec<u8>, Placed>,
+    /// Where an archive put something in the place of what the base has: it has nothing there now.
+    replaced: BTreeSet<Vec<u8>>,
 }
 
 impl<'a> Target<'a> {
     /// Nothing yet, on top of `base`. `span` is the destination's.
     pub(super) fn new(
         base: &'a Rootfs,
-        overrides: Overrides,
+        overrides: &'a Overrides,
         sources: &'a [Source],
         span: Span,
     ) -> Self {
@@ -92,6 +123,7 @@ impl<'a> Target<'a> {
             span,
             sources,
             entries: BTreeMap::new(),
+            replaced: BTreeSet::new(),
         }
     }
 
@@ -102,9 +134,80 @@ impl<'a> Target<'a> {
     /// When something of another kind is in the way.
     pub(super) fn copy(&mut self, destination: &[u8]) -> Result<(), CopyError> {
         for (number, source) in self.sources.iter().enumerate() {
-            self.copy_one(number, source, destination)?;
+            match &source.role {
+                Role::Asked if source.unpacking == Unpacking::Done => {
+                    self.unpack(number, source, destination)?;
+                }
+                Role::Asked => self.copy_one(number, source, destination)?,
+                Role::Link => self.copy_link(number, source)?,
+                Role::Needed { asked, beside } => {
+                    self.copy_needed(number, source, asked)?;
+                    if let Some(program) = beside {
+                        self.check_beside(program, &source.at)?;
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Copies a link to the path it has, where nothing is there: what is, others count on.
+    fn copy_link(&mut self, number: usize, source: &Source) -> Result<(), CopyError> {
+        let directory = self.resolve(parent(&source.at))?;
+        let to = join(&directory, file_name(&source.at));
+        match self.seen(&to) {
+            Some(_) => Ok(()),
+            None => self.copy_file(number, &to),
+        }
+    }
+
+    /// Copies what a program needs to the path it has, and to where the links that are there lead
+    /// whoever looks for it.
+    fn copy_needed(
+        &mut self,
+        number: usize,
+        source: &Source,
+        asked: &[u8],
+    ) -> Result<(), CopyError> {
+        let to = self.resolve(&source.at)?;
+        self.copy_file(number, &to)?;
+        let found = self.resolve(asked)?;
+        if found != to {
+            self.copy_file(number, &found)?;
+        }
+        Ok(())
+    }
+
+    fn copy_file(&mut self, number: usize, to: &[u8]) -> Result<(), CopyError> {
+        self.make_dirs(parent(to))?;
+        if self.seen(to) == Some(Seen::Dir) {
+            let (path, span) = (shown(to), self.span);
+            return Err(CopyError::DirectoryInTheWay { path, span });
+        }
+        let copied = Placed::Copied {
+            source: number,
+            entry: 0,
+        };
+        self.entries.insert(key(to), copied);
+        Ok(())
+    }
+
+    /// A program that finds a library by where it lies itself has to stay there, or be copied with
+    /// the library.
+    fn check_beside(&self, program: &[u8], library: &[u8]) -> Result<(), CopyError> {
+        let stays = self.entries.contains_key(&key(&self.resolve(program)?));
+        let holds_both = |source: &Source| {
+            let mut both = [program, library].into_iter();
+            source.role == Role::Asked && both.all(|path| is_in(path, &source.at))
+        };
+        if stays || self.sources.iter().any(holds_both) {
+            return Ok(());
+        }
+        Err(CopyError::Beside {
+            program: shown(program),
+            library: shown(library),
+            span: self.span,
+        })
     }
 
     fn copy_one(
@@ -127,7 +230,7 @@ impl<'a> Target<'a> {
         if matches!(top.kind, SourceKind::Dir) {
             self.make_dirs(&to)?;
             if self.overrides.keep_top {
-                self.place_dir(&to, top, Some(&Seen::Dir))?;
+                self.place_dir(&to, source, top, Some(&Seen::Dir))?;
             }
         } else {
             // Where it is none, the last of several files wins, as docker has it.
@@ -152,7 +255,7 @@ impl<'a> Target<'a> {
                 None => self.seen(&path),
             };
             if directory {
-                self.place_dir(&path, entry, known.as_ref())?;
+                self.place_dir(&path, source, entry, known.as_ref())?;
                 if known.is_none() && fresh.is_none() {
                     fresh = Some(path);
                 }
@@ -171,25 +274,28 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn place_dir(
+    pub(super) fn place_dir(
         &mut self,
         path: &[u8],
+        source: &Source,
         entry: &SourceEntry,
         known: Option<&Seen>,
     ) -> Result<(), CopyError> {
-        let mut meta = self.overrides.meta(entry);
+        let mut meta = self.overrides.meta(source, entry);
         match known {
             None => {}
             Some(Seen::Dir) => {
-                // As docker has it: the attributes of the directory that is there stay.
-                let there = match self.entries.get(&key(path)) {
-                    Some(Placed::Dir(meta)) => Some(meta.xattrs.clone()),
-                    Some(Placed::Copied { .. }) => None,
-                    None => self.base.meta(path).map(|meta| meta.xattrs),
-                };
-                let mut xattrs = there.unwrap_or_default();
-                xattrs.append(&mut meta.xattrs);
-                meta.xattrs = xattrs;
+                let there = self.meta_at(path).unwrap_or_default();
+                if entry.implied {
+                    // As docker has it: of what is not copied itself, the permissions are.
+                    let mode = entry.meta.mode;
+                    meta = Meta { mode, ..there };
+                } else {
+                    // As docker has it: the attributes of the directory that is there stay.
+                    let mut xattrs = there.xattrs;
+                    xattrs.append(&mut meta.xattrs);
+                    meta.xattrs = xattrs;
+                }
             }
             Some(_) => return Err(self.not_a_directory(path)),
         }
@@ -202,6 +308,10 @@ impl<'a> Target<'a> {
     /// # Errors
     /// When something else is there.
     pub(super) fn make_dirs(&mut self, path: &[u8]) -> Result<(), CopyError> {
+        self.make_dirs_like(path, &self.overrides.made())
+    }
+
+    fn make_dirs_like(&mut self, path: &[u8], made: &Meta) -> Result<(), CopyError> {
         let ends = path.iter().enumerate();
         let ends = ends.filter_map(|(at, byte)| (*byte == b'/').then_some(at));
         for end in ends.chain([path.len()]).filter(|end| *end > 0) {
@@ -210,17 +320,8 @@ impl<'a> Target<'a> {
                 Some(Seen::Dir) => {}
                 Some(_) => return Err(self.not_a_directory(path)),
                 None => {
-                    let (uid, gid) = self.overrides.owner.unwrap_or_default();
-                    // Of `--chmod` such a directory gets the permissions alone.
-                    let mode = self.overrides.mode.map_or(0o755, |mode| mode & 0o777);
-                    let meta = Meta {
-                        mode,
-                        uid,
-                        gid,
-                        mtime: self.overrides.epoch,
-                        ..Meta::default()
-                    };
-                    self.entries.insert(key(path), Placed::Dir(Box::new(meta)));
+                    let meta = Box::new(made.clone());
+                    self.entries.insert(key(path), Placed::Dir(meta));
                 }
             }
         }
@@ -232,10 +333,41 @@ impl<'a> Target<'a> {
     /// # Errors
     /// When it leads through too many links.
     pub(super) fn resolve(&self, path: &[u8]) -> Result<Vec<u8>, CopyError> {
-        resolve(path, |path| self.seen(path)).map_err(|_| CopyError::Loop {
-            path: shown(path),
-            span: self.span,
-        })
+        resolve(path, |path| self.seen(path)).map_err(|_| self.looping(path))
+    }
+
+    /// Makes the directory that an archive is unpacked in: `--chmod` is not for it.
+    pub(super) fn make_root(&mut self, path: &[u8]) -> Result<(), CopyError> {
+        let plain = Meta {
+            mode: 0o755,
+            ..self.overrides.made()
+        };
+        self.make_dirs_like(path, &plain)
+    }
+
+    /// Puts an entry at a path.
+    pub(super) fn place(&mut self, path: &[u8], placed: Placed) {
+        self.entries.insert(key(path), placed);
+    }
+
+    /// Forgets what the base has at a path.
+    pub(super) fn replace(&mut self, path: &[u8]) {
+        // Nothing else could have anything below it.
+        if let Some(Seen::Dir | Seen::Symlink(_)) = self.base.seen(path) {
+            self.replaced.insert(path.to_vec());
+        }
+    }
+
+    /// Takes away what this layer has in a directory.
+    pub(super) fn remove_below(&mut self, path: &[u8]) {
+        let (mut first, mut after) = (key(path), key(path));
+        first.push(0);
+        after.push(1);
+        let inside = self.entries.range(first..after);
+        let inside: Vec<Vec<u8>> = inside.map(|(at, _)| at.clone()).collect();
+        for at in inside {
+            self.entries.remove(&at);
+        }
     }
 
     /// What is at a path of the new tree.
@@ -244,7 +376,7 @@ impl<'a> Target<'a> {
             return Some(Seen::Dir);
         }
         let Some(placed) = self.entries.get(&key(path)) else {
-            return self.base.seen(path);
+            return self.base_has(path).then(|| self.base.seen(path))?;
         };
         let Placed::Copied { source, entry } = placed else {
             return Some(Seen::Dir);
@@ -254,6 +386,23 @@ impl<'a> Target<'a> {
             SourceKind::Symlink(target) => Seen::Symlink(target.clone()),
             _ => Seen::Other,
         })
+    }
+
+    /// Whether what the base has at a path is still there.
+    fn base_has(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate();
+        let ends = ends.filter_map(|(at, byte)| (*byte == b'/').then_some(at));
+        let mut ends = ends.chain([path.len()]);
+        self.replaced.is_empty() || !ends.any(|end| self.replaced.contains(&path[..end]))
+    }
+
+    /// The metadata of the directory at a path.
+    fn meta_at(&self, path: &[u8]) -> Option<Meta> {
+        match self.entries.get(&key(path)) {
+            Some(Placed::Dir(meta)) => Some(Meta::clone(meta)),
+            Some(Placed::Copied { .. }) => None,
+            None => self.base_has(path).then(|| self.base.meta(path))?,
+        }
     }
 
     /// The entries of the layer, sorted by [`key`]. The directories above them are among them, as
@@ -268,11 +417,8 @@ impl<'a> Target<'a> {
                 if path == last || self.entries.contains_key(path) || above.contains_key(path) {
                     break;
                 }
-                let meta = self.base.meta(&unkey(path)).unwrap_or_else(|| Meta {
-                    mode: 0o755,
-                    mtime: self.overrides.epoch,
-                    ..Meta::default()
-                });
+                let meta = self.meta_at(&unkey(path));
+                let meta = meta.unwrap_or_else(|| self.overrides.nobodys());
                 above.insert(path.to_vec(), Placed::Dir(Box::new(meta)));
             }
             // Most have the same directory as the one before.
@@ -282,7 +428,14 @@ impl<'a> Target<'a> {
         self.entries
     }
 
-    fn not_a_directory(&self, path: &[u8]) -> CopyError {
+    pub(super) fn looping(&self, path: &[u8]) -> CopyError {
+        CopyError::Loop {
+            path: shown(path),
+            span: self.span,
+        }
+    }
+
+    pub(super) fn not_a_directory(&self, path: &[u8]) -> CopyError {
         CopyError::NotADirectory {
             path: shown(path),
             span: self.span,
@@ -290,13 +443,18 @@ impl<'a> Target<'a> {
     }
 }
 
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir)
         .is_some_and(|rest| rest.starts_with(b"/"))
 }
 
+/// Whether a path is that of a directory, or below it.
+fn is_in(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || path == dir || is_below(path, dir)
+}
+
 /// A path as a key that sorts by component.
-fn key(path: &[u8]) -> Vec<u8> {
+pub(super) fn key(path: &[u8]) -> Vec<u8> {
     path.iter()
         .map(|byte| if *byte == b'/' { 0 } else { *byte })
         .collect()

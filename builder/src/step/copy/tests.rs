@@ -5,6 +5,7 @@ use image_format::layer::Kind;
 use image_format::layout::Layer;
 use tempfile::TempDir;
 
+use super::copy as copy_layer;
 use super::*;
 use crate::request::DEFAULT_EPOCH;
 
@@ -21,6 +22,10 @@ fn word(text: &str) -> Word {
     }
 }
 
+mod archives;
+mod flags;
+mod remote;
+
 /// A store and a context to copy from, and the layers so far.
 struct Bench {
     store: Store,
@@ -29,13 +34,36 @@ struct Bench {
     _root: TempDir,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Flags<'a> {
     workdir: Option<&'a str>,
     chown: Option<&'a str>,
     chmod: Option<&'a str>,
     from: Option<&'a [LayerSource]>,
+    link: bool,
+    parents: bool,
+    exclude: &'a [&'a str],
+    heredocs: &'a [(&'a str, &'a str)],
+    /// Of an `ADD`.
+    add: Option<Added<'a>>,
+    closure: bool,
 }
+
+#[derive(Clone, Copy)]
+struct Added<'a> {
+    unpack: Option<bool>,
+    checksum: Option<&'a str>,
+    keep_git_dir: bool,
+    remote: &'a dyn Remote,
+}
+
+/// An `ADD` that fetches nothing.
+const ADD: Added<'static> = Added {
+    unpack: None,
+    checksum: None,
+    keep_git_dir: false,
+    remote: &crate::remote::Offline,
+};
 
 impl Bench {
     fn new() -> Self {
@@ -49,6 +77,10 @@ impl Bench {
     }
 
     fn file(&self, path: &str, content: &str, mode: u32) {
+        self.bytes(path, content.as_bytes(), mode);
+    }
+
+    fn bytes(&self, path: &str, content: &[u8], mode: u32) {
         let path = self.context.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -67,16 +99,39 @@ impl Bench {
         flags: &Flags<'_>,
     ) -> Result<(Layer, Reads), CopyError> {
         let context = self.open();
+        let mut copy = Copy::plain(
+            sources.iter().map(|source| word(source)).collect(),
+            word(destination),
+        );
+        copy.chown = flags.chown.map(word);
+        copy.chmod = flags.chmod.map(word);
+        (copy.link, copy.parents, copy.closure) = (flags.link, flags.parents, flags.closure);
+        copy.exclude = flags.exclude.iter().map(|text| word(text)).collect();
+        let heredocs = flags.heredocs.iter().map(|(name, text)| {
+            ast::CopySource::Heredoc(ast::Heredoc {
+                name: (*name).to_owned(),
+                text: (*text).to_owned(),
+                strip_tabs: false,
+                expand: true,
+                span: SPAN,
+                lines: SPAN,
+            })
+        });
+        copy.sources.splice(0..0, heredocs);
+        let checksum = flags.add.and_then(|add| add.checksum).map(word);
         let step = CopyStep {
-            sources: sources.iter().map(|source| word(source)).collect(),
-            destination: word(destination),
+            copy: Cow::Borrowed(&copy),
+            add: flags.add.map(|add| AddStep {
+                checksum: checksum.as_ref(),
+                keep_git_dir: add.keep_git_dir,
+                unpack: add.unpack,
+                remote: add.remote,
+            }),
             workdir: flags.workdir.unwrap_or("/"),
             from: match flags.from {
                 Some(layers) => CopySource::Stack(layers),
                 None => CopySource::Context(&context),
             },
-            chown: flags.chown.map(word),
-            chmod: flags.chmod.map(word),
             keep_top: false,
             span: SPAN,
         };
@@ -84,7 +139,9 @@ impl Bench {
         let ignored = &mut |_, _| {};
         let planned = plan_copy(store, base, &step, DEFAULT_EPOCH, ignored, cancel)?;
         let reads = planned.reads.clone();
-        let layer = copy(store, base, &planned, DEFAULT_EPOCH, ignored, cancel)?;
+        let files: Vec<FilePart> = planned.files().collect();
+        let layer = copy_layer(store, base, &planned, DEFAULT_EPOCH, ignored, cancel)?;
+        assert_eq!(planned.files().collect::<Vec<_>>(), files);
         Ok((layer.unwrap(), reads))
     }
 
@@ -333,13 +390,12 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
     std::thread::sleep(std::time::Duration::from_millis(120));
     let second = bench.try_copy(&["d"], "/t", &Flags::default()).unwrap();
     let context = bench.open();
+    let words = Copy::plain(vec![word("d")], word("/t"));
     let step = CopyStep {
-        sources: vec![word("d")],
-        destination: word("/t"),
+        copy: Cow::Owned(words),
+        add: None,
         workdir: "/",
         from: CopySource::Context(&context),
-        chown: None,
-        chmod: None,
         keep_top: false,
         span: SPAN,
     };
@@ -347,7 +403,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
     let ignored = &mut |_, _| {};
     let planned = plan_copy(store, &[], &step, DEFAULT_EPOCH, ignored, cancel).unwrap();
     assert!(
-        matches!(&planned.work, Work::Context { read, .. } if read.layer.is_none()),
+        matches!(&planned.work, Work::Found { read, .. } if read.layer.is_none()),
         "read again"
     );
     assert_eq!(planned.files().count(), 302);
@@ -465,7 +521,17 @@ fn a_file_that_changes_is_noticed() {
     let context = bench.open();
     let cancel = Cancel::new();
     let maker = Maker::new(&bench.store, &[], DEFAULT_EPOCH, &cancel);
-    let sources = maker.find(&context, &[word("f")]).unwrap();
+    let copy = Copy::plain(vec![word("f")], word("/f"));
+    let step = CopyStep {
+        copy: Cow::Borrowed(&copy),
+        add: None,
+        workdir: "/",
+        from: CopySource::Context(&context),
+        keep_top: false,
+        span: SPAN,
+    };
+    let found = find::find(&maker, &step, &mut |_, _| {}).unwrap();
+    let words = Words::of(&step).unwrap();
     for (change, replaced) in [("longer", false), ("G", false), ("F", true), ("", false)] {
         if replaced {
             fs::remove_file(bench.context.path().join("f")).unwrap();
@@ -473,16 +539,7 @@ fn a_file_that_changes_is_noticed() {
         bench.file("f", change, 0o644);
         let cancel = Cancel::new();
         let maker = Maker::new(&bench.store, &[], DEFAULT_EPOCH, &cancel);
-        let words = Words {
-            destination: "/f".to_owned(),
-            destination_span: SPAN,
-            owner: None,
-            mode: None,
-            keep_top: false,
-            span: SPAN,
-        };
-        let origin = Origin::Context(&context);
-        let made = maker.make(&sources, origin, &words, &mut |_, _| {}, &mut |_, _, _| {});
+        let made = maker.make(&found, &words, &mut |_, _| {}, &mut |_, _, _| {});
         let Err(CopyError::Context { source, .. }) = made else {
             panic!("{change}: {made:?}");
         };

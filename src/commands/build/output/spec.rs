@@ -180,8 +180,8 @@ impl FromStr for Output {
             annotations: BTreeMap::new(),
         };
         let fields = match csv::fields(text) {
-            Ok(fields) => fields.into_iter().map(|(field, _)| field),
-            Err((wrong, _)) => return Err(OutputError::Quotes(wrong)),
+            Ok(fields) => fields.into_iter().map(|field| field.text),
+            Err(wrong) => return Err(OutputError::Quotes(wrong.reason)),
         };
         let fields: Vec<String> = fields.collect();
         if let [only] = fields.as_slice()
