@@ -276,12 +276,32 @@ pub(crate) fn plan_copy<'a>(
                     format!("<<{} {content}", heredoc.name)
                 }
             };
+            let mut sources: Vec<String> = step.copy.sources.iter().map(source).collect();
+            let from = chain_id(&diff_ids);
+            let mut paths = step.copy.paths();
+            if step.add.is_none() || !paths.any(|word| matches!(find::address(word), Ok(Some(_)))) {
+                let reads = Reads::Rootfs {
+                    from,
+                    sources,
+                    placement,
+                };
+                return Ok(later(reads, Vec::new(), words));
+            }
+            // What an address leads to is another thing tomorrow.
+            let maker = Maker::new(store, base, epoch, cancel);
+            let found = find::find(&maker, step, progress)?;
+            let fetched = found.sources.iter().filter_map(|one| one.known.as_ref());
+            sources.extend(fetched.map(|part| format!("{} {}", part.path, part.content)));
             let reads = Reads::Rootfs {
-                from: chain_id(&diff_ids),
-                sources: step.copy.sources.iter().map(source).collect(),
+                from,
+                sources,
                 placement,
             };
-            Ok(later(reads, Vec::new(), words))
+            let read = Read::none(found);
+            Ok(PlannedCopy {
+                reads,
+                work: Work::Found { read, words },
+            })
         }
     }
 }

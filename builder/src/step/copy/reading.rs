@@ -27,7 +27,16 @@ pub(super) struct Read<'a> {
     pub(super) layer: Option<Layer>,
 }
 
-impl Read<'_> {
+impl<'a> Read<'a> {
+    /// What was found where no digest is asked for.
+    pub(super) fn none(found: Found<'a>) -> Self {
+        Self {
+            found,
+            digests: Vec::new(),
+            layer: None,
+        }
+    }
+
     /// The digest of a file; that of nothing where it was not asked for.
     pub(super) fn digest(&self, source: usize, entry: usize) -> Digest {
         let digest = self.digests.get(source).and_then(|all| all.get(entry));
