@@ -81,7 +81,7 @@ impl Globals {
 #[derive(Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
-    Build(commands::build::BuildArgs),
+    Build(Box<commands::build::BuildArgs>),
     /// Check a Dockerfile for what should not be in it
     Check(commands::check::CheckArgs),
     /// Run a program in a new container

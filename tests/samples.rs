@@ -1,5 +1,6 @@
 //! The samples, as an ordinary user builds and runs them: on a Debian that mmdebstrap makes, with packages
 //! from the registries that this machine reaches; each is asked for its answer.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -300,7 +300,7 @@ pub(crate) fn plan_copy<'a>(
             let read = Read::none(found);
             Ok(PlannedCopy {
                 reads,
-                work: Work::Found { read, words },
+                work: Work::Found(Box::new(read), words),
             })
         }
     }

@@ -139,7 +139,7 @@ fn every_type_has_its_options() {
         other => panic!("{options}: {other:?}"),
     };
     assert_eq!(secret("type=secret,id=a"), ("a".into(), None, false));
-    assert_eq!(secret("type=secret,src=a,required").2, true);
+    assert!(secret("type=secret,src=a,required").2);
     assert_eq!(secret("type=secret,target=/x/a").0, "a");
     assert_eq!(secret("type=secret,id=a,env=B").1.as_deref(), Some("B"));
     let ssh = |id: &str, required| MountKind::Ssh {
