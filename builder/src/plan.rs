@@ -89,7 +89,24 @@ struct Found {
 enum FileSource {
     Scratch,
     Stage(usize),
-    Image { name: String, span: Span },
+    /// A stage that comes later, which is a mistake only where this one is needed.
+    Later {
+        number: usize,
+        from: Word,
+    },
+    Image {
+        name: String,
+        span: Span,
+    },
+}
+
+impl FileSource {
+    fn stage(&self) -> Option<usize> {
+        match self {
+            Self::Stage(number) | Self::Later { number, .. } => Some(*number),
+            Self::Scratch | Self::Image { .. } => None,
+        }
+    }
 }
 
 impl BuildPlan {
@@ -125,6 +142,7 @@ impl BuildPlan {
         let found = find_sources(&dockerfile, bases)?;
         let target = target_number(&dockerfile, target)?;
         let needed = needed_stages(&found, target);
+        refuse_later(&dockerfile, &found, &needed)?;
         let mut steps = Vec::new();
         let mut stages = Vec::new();
         for (number, found) in found.into_iter().enumerate() {
@@ -134,7 +152,9 @@ impl BuildPlan {
             check_mounts(&dockerfile.stages[number], dockerfile.escape)?;
             let place = |source| match source {
                 FileSource::Scratch => Source::Scratch,
-                FileSource::Stage(number) => Source::Stage(needed[&number]),
+                FileSource::Stage(number) | FileSource::Later { number, .. } => {
+                    Source::Stage(needed[&number])
+                }
                 FileSource::Image { name, span } => match named_context(contexts, &name) {
                     Some((name, NamedContext::Files(_))) => Source::Context { name },
                     _ => Source::Image { name, span },
@@ -299,7 +319,7 @@ fn find_froms(
             let mounts = run.mounts.iter().enumerate();
             mounts
                 .filter_map(|(flag, mount)| Some((flag, mount.from()?)))
-                .map(|(flag, from)| Ok((flag, find_named(dockerfile, number, from)?)))
+                .map(|(flag, from)| Ok((flag, find_named(dockerfile, number, from))))
                 .collect()
         }
         _ => Ok(Vec::new()),
@@ -346,31 +366,53 @@ fn find_from(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSou
             stages,
             span,
         }),
-        Ok(number) if number < own => Ok(FileSource::Stage(number)),
-        Ok(_) => Err(not_yet_built(from)),
-        Err(_) => find_named(dockerfile, own, from),
+        Ok(number) => Ok(stage_source(own, number, from)),
+        Err(_) => Ok(find_named(dockerfile, own, from)),
     }
 }
 
 /// What `from` of a mount names.
-fn find_named(dockerfile: &Dockerfile, own: usize, from: &Word) -> Result<FileSource, PlanError> {
+fn find_named(dockerfile: &Dockerfile, own: usize, from: &Word) -> FileSource {
     let above = stage_named(&dockerfile.stages[..own], &from.text);
     match above.or_else(|| stage_named(&dockerfile.stages, &from.text)) {
-        Some(number) if number < own => Ok(FileSource::Stage(number)),
-        Some(_) => Err(not_yet_built(from)),
-        None if from.text == "scratch" => Ok(FileSource::Scratch),
-        None => Ok(FileSource::Image {
+        Some(number) => stage_source(own, number, from),
+        None if from.text == "scratch" => FileSource::Scratch,
+        None => FileSource::Image {
             name: from.text.clone(),
             span: from.span,
-        }),
+        },
     }
 }
 
-fn not_yet_built(from: &Word) -> PlanError {
-    PlanError::NotYetBuilt {
-        name: from.text.clone(),
-        span: from.span,
+fn stage_source(own: usize, number: usize, from: &Word) -> FileSource {
+    if number < own {
+        return FileSource::Stage(number);
     }
+    let from = from.clone();
+    FileSource::Later { number, from }
+}
+
+/// Refuses what a needed stage takes from a later one, and stages that need each other, needed or not.
+fn refuse_later(
+    dockerfile: &Dockerfile,
+    found: &[Found],
+    needed: &BTreeMap<usize, usize>,
+) -> Result<(), PlanError> {
+    for (own, stage) in found.iter().enumerate() {
+        for ((at, _), source) in &stage.sources {
+            let FileSource::Later { number, from } = source else {
+                continue;
+            };
+            if needed.contains_key(&own) || needed_stages(found, *number).contains_key(&own) {
+                let error = PlanError::NotYetBuilt {
+                    name: from.text.clone(),
+                    span: from.span,
+                };
+                return Err(trigger::wrap(&dockerfile.stages[own], *at, error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks the mounts that hold no variable: those that do are checked when it has its value.
@@ -420,10 +462,10 @@ fn needed_stages(found: &[Found], target: usize) -> BTreeMap<usize, usize> {
     while let Some(number) = open.pop() {
         let Found { base, sources, .. } = &found[number];
         for source in std::iter::once(base).chain(sources.values()) {
-            if let FileSource::Stage(other) = source
-                && needed.insert(*other, 0).is_none()
+            if let Some(other) = source.stage()
+                && needed.insert(other, 0).is_none()
             {
-                open.push(*other);
+                open.push(other);
             }
         }
     }

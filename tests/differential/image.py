@@ -22,6 +22,7 @@ class Image:
         with tarfile.open(archive) as tar:
             manifest = json.load(tar.extractfile("manifest.json"))[0]
             document = json.load(tar.extractfile(manifest["Config"]))
+            self.document = document
             self.config = {name: value for name, value in document.get("config", {}).items() if value}
             self.history = [history(step) for step in document.get("history", [])]
             self.layers = len(manifest["Layers"])

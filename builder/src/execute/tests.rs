@@ -391,19 +391,19 @@ fn a_missing_base_is_named_with_the_nearest() {
 
 #[test]
 fn proxies_are_for_the_command_alone() {
-    let mut bench = Bench::new("FROM base\nRUN env HTTP_PROXY a");
+    let mut bench = Bench::new("FROM base\nENV http_proxy=x\nRUN env http_proxy a");
     bench.arg("HTTP_PROXY", "http://one");
     let built = bench.build().unwrap();
     let layer = bench.config().rootfs.diff_ids[1];
     let blob = fs::read_to_string(bench.request.store.blob_path(&layer)).unwrap();
-    assert!(blob.contains("http://one"));
+    assert!(blob.contains("http://one"), "in both cases, and before ENV");
     bench.arg("HTTP_PROXY", "http://two");
     assert_eq!(bench.build().unwrap(), built);
-    assert_eq!(bench.heard.take(), ["cached 1"]);
+    assert_eq!(bench.heard.take(), ["cached 2"]);
     let history = bench.config().history;
     assert_eq!(
-        history[0].created_by.as_deref(),
-        Some("RUN /bin/sh -c env HTTP_PROXY a # buildkit")
+        history[1].created_by.as_deref(),
+        Some("RUN /bin/sh -c env http_proxy a # buildkit")
     );
 }
 

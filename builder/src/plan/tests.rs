@@ -142,6 +142,14 @@ fn a_stage_of_another_name_is_suggested() {
 #[test]
 fn only_stages_above_can_be_copied_from() {
     let text = "FROM x\nCOPY --from=late /a /a\nFROM y AS late";
+    assert_eq!(numbers(&plan(text, None).unwrap()), [1], "it is not needed");
+    let mount = "FROM x\nRUN --mount=from=late,target=/l true\nFROM y AS late";
+    assert_eq!(numbers(&plan(mount, None).unwrap()), [1]);
+    let circle = "FROM x AS a\nCOPY --from=1 /a /a\nFROM y\nCOPY --from=a /a /a\nFROM z";
+    assert!(matches!(
+        plan(circle, None),
+        Err(PlanError::NotYetBuilt { span, .. }) if span.line == 2
+    ));
     // an image of that name may be meant where the stage is not above; docker refuses it too
     assert!(matches!(
         plan(text, Some("0")),

@@ -34,19 +34,14 @@ pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 const SCRIPTS: &str = "/dev/pipes";
 /// The variable that says where an agent's socket is.
 const AUTH_SOCK: &str = "SSH_AUTH_SOCK";
-/// Arguments that need no `ARG`, and that change neither key nor history: they say where the
-/// network is, not what is got from it.
-const PROXIES: [&str; 10] = [
+/// Arguments that need no `ARG`, in either case of their letters, and that change neither key nor
+/// history: they say where the network is, not what is got from it.
+const PROXIES: [&str; 5] = [
     "ALL_PROXY",
     "FTP_PROXY",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
-    "all_proxy",
-    "ftp_proxy",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
 ];
 
 /// Why a command's layer could not be made.
@@ -157,15 +152,11 @@ impl PlannedRun {
         let mut env = state.env().clone();
         env.entry(EPOCH.to_owned())
             .or_insert_with(|| epoch.to_string());
-        let proxies = PROXIES.iter().filter_map(|name| {
-            let value = globals.given(name)?;
-            (!env.contains_key(*name)).then(|| ((*name).to_owned(), value.to_owned()))
-        });
         let (command, script) = with_heredocs(run);
         Self {
             args: command_args(state, &command),
             script,
-            proxies: proxies.collect(),
+            proxies: proxies(globals),
             env,
             user: state.config.config.user.clone(),
             workdir: clean(state.workdir()),
@@ -175,7 +166,7 @@ impl PlannedRun {
 
     /// Whether this build argument is taken without `ARG`.
     pub(crate) fn is_predefined(name: &str) -> bool {
-        name == EPOCH || PROXIES.contains(&name)
+        name == EPOCH || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
     }
 
     /// As the image's history has it.
@@ -222,6 +213,7 @@ impl PlannedRun {
             return Err(RunError::Cancelled);
         }
         let mut env = self.env;
+        env.extend(self.proxies);
         for (name, _) in &mounted.secret_env {
             env.remove(name);
         }
@@ -229,11 +221,13 @@ impl PlannedRun {
             env.entry(AUTH_SOCK.to_owned())
                 .or_insert_with(|| socket.clone());
         }
-        let env = env.iter().chain(&self.proxies);
         let step = RunStep {
             root: prepared.mount().clone(),
             args: self.args,
-            env: env.map(|(name, value)| format!("{name}={value}")).collect(),
+            env: env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
             cwd: self.workdir,
             user: self.user,
             network: self.network,
@@ -288,6 +282,24 @@ fn foreign(error: ExecutorError, platform: Platform) -> RunError {
         },
         error => RunError::Executor(error),
     }
+}
+
+/// The proxies that the build was given, as the variables that programs look at: each in both cases.
+fn proxies(globals: &Globals) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for name in PROXIES {
+        let given = globals.given_names();
+        // Where both cases are given, the lower one comes later, and counts.
+        let value = given
+            .filter(|given| name.eq_ignore_ascii_case(given))
+            .last()
+            .and_then(|given| globals.given(given));
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            found.insert(name.to_owned(), value.to_owned());
+            found.insert(name.to_lowercase(), value.to_owned());
+        }
+    }
+    found
 }
 
 /// The command with its heredocs. A heredoc alone is the text for the shell, or the program itself where it
