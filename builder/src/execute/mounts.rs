@@ -264,7 +264,7 @@ impl<'a> Build<'a> {
                     let path = clean(&format!("/{}", source.text));
                     let word = |text, span| Word { text, span };
                     let paths = (
-                        word(literal(&path), source.span),
+                        word(path.clone(), source.span),
                         word(PLACE.to_owned(), flag.span),
                     );
                     let (copy, keyed) = self.files_of(step, context, paths)?;
@@ -325,6 +325,7 @@ impl<'a> Build<'a> {
             from: CopySource::Context(context),
             // The context's own are of no concern to a build.
             keep_top: path != "/",
+            literal: true,
             span,
         };
         let copy = copy::plan_copy(
@@ -633,21 +634,4 @@ fn unready(error: CopyError, span: Span) -> RunError {
         }
         .into(),
     }
-}
-
-/// A path as a source that has no wildcards: those of its letters that would be some stand in
-/// brackets.
-fn literal(path: &str) -> String {
-    if !path.contains(['*', '?', '[']) {
-        return path.to_owned();
-    }
-    let mut literal = String::with_capacity(path.len() + 8);
-    for letter in path.chars() {
-        match letter {
-            '*' | '?' | '[' => literal.extend(['[', letter, ']']),
-            '\\' => literal.push_str("\\\\"),
-            letter => literal.push(letter),
-        }
-    }
-    literal
 }
