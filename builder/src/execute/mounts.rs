@@ -34,6 +34,8 @@ use crate::step::{CopyError, RunError};
 
 /// Where files of the context are in their layer.
 const PLACE: &str = "/mount";
+/// What the secrets of one command may come to, in bytes: they are kept in memory.
+const MOST_SECRETS: usize = 8 << 20;
 /// Where docker puts the sockets of agents.
 const AGENTS: &str = "/run/buildkit/ssh_agent";
 
@@ -388,6 +390,7 @@ impl<'a> Build<'a> {
         let caches = self.caches(mounts)?;
         mounted.held.caches.clone_from(&caches);
         let mut caches = caches.into_iter();
+        let mut secrets = 0;
         for planned in &mounts.planned {
             let span = planned.span;
             let (source, read_only) = match &planned.what {
@@ -437,6 +440,11 @@ impl<'a> Build<'a> {
                     if let Some(name) = env {
                         check_text(id, value, span)?;
                         mounted.secret_env.push((name.clone(), value.clone()));
+                    }
+                    secrets += value.0.len();
+                    if secrets > MOST_SECRETS {
+                        let (size, most) = (secrets, MOST_SECRETS);
+                        return Err(RunMountError::SecretsTooLarge { size, most, span }.into());
                     }
                     let (value, access) = (value.clone(), *access);
                     (StepMountSource::Secret { value, access }, true)
