@@ -353,3 +353,46 @@ fn hosts_limits_and_shared_memory_are_as_asked() {
         }
     }
 }
+
+#[test]
+fn many_secrets_of_the_largest_size_come_whole_or_are_too_much() {
+    let env = env(User::Own, "");
+    let large = env.write("large", vec![0xe7; 500_000]);
+    let given = |count: usize| {
+        let ids = (0..count).map(|number| format!("s{number}"));
+        let mounts = ids
+            .clone()
+            .map(|id| format!("--mount=type=secret,id={id} \\\n"));
+        let run = mounts.collect::<String>();
+        let text = format!(
+            "FROM busybox\nRUN {run} cat /run/secrets/* | wc -c > /size; grep -x 8000000 /size\n"
+        );
+        env.write("c/Dockerfile", text);
+        let flags = ids.map(|id| format!("--secret=id={id},src={}", large.display()));
+        flags.collect::<Vec<_>>()
+    };
+    let run = |flags: &[String]| {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        build(&env, &flags)
+    };
+    run(&given(16)).success();
+    run(&given(17))
+        .exits(1)
+        .says(["--mount=type=secret", "8500000 bytes", "8388608 are the most"]);
+}
+
+#[test]
+fn what_nobody_here_is_owns_no_mount() {
+    if !support::is_root() {
+        return;
+    }
+    for mount in ["secret,id=s", "cache,target=/c"] {
+        let text = format!("FROM busybox\nRUN --mount=type={mount},uid=200000 true\n");
+        let env = env(User::Test, &text);
+        let secret = env.write("secret", "a secret that nobody keeps");
+        let secret = format!("--secret=id=s,src={}", secret.display());
+        build(&env, &[&secret])
+            .exits(1)
+            .says(["200000", "/etc/subuid"]);
+    }
+}

@@ -51,6 +51,18 @@ pub enum CacheMountError {
         /// Why it failed.
         source: io::Error,
     },
+    /// An owner that the user's namespace does not have.
+    #[error(
+        "the cache mount {id:?} cannot belong to {uid}:{gid}: there is no such id here; a larger range in /etc/subuid and /etc/subgid brings more"
+    )]
+    Owner {
+        /// The id of the cache mount.
+        id: String,
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
     /// The build ended while it waited for others to leave the directory.
     #[error("cancelled while waiting for the cache mount {id:?}")]
     Cancelled {
@@ -280,7 +292,15 @@ impl CacheMounts {
         let make = DirBuilder::new().mode(0o700).create(&data);
         make.map_err(failed("make", &data))?;
         let owned = chown(&data, Some(mount.uid), Some(mount.gid));
-        owned.map_err(failed("set the owner of", &data))?;
+        owned.map_err(|error| match error.kind() {
+            // chown(2): an id that is not mapped.
+            io::ErrorKind::InvalidInput => CacheMountError::Owner {
+                id: mount.id.clone(),
+                uid: mount.uid,
+                gid: mount.gid,
+            },
+            _ => failed("set the owner of", &data)(error),
+        })?;
         // Not by the call that makes it: the umask is not asked.
         let mode = fs::Permissions::from_mode(mount.mode & 0o7777);
         fs::set_permissions(&data, mode).map_err(failed("set the mode of", &data))?;

@@ -154,6 +154,7 @@ impl Build<'_> {
             from: origin.source(),
             workdir: state.workdir(),
             keep_top: false,
+            literal: false,
             span: step.span,
         };
         let outcome = self.copy_step(state, step, &created_by, &wanted)?;
@@ -182,6 +183,7 @@ impl Build<'_> {
             from: origin.source(),
             workdir: "/",
             keep_top: false,
+            literal: false,
             span: step.span,
         };
         let created_by = format!("[context {name}]");

@@ -34,6 +34,8 @@ use crate::step::{CopyError, RunError};
 
 /// Where files of the context are in their layer.
 const PLACE: &str = "/mount";
+/// What the secrets of one command may come to, in bytes: they are kept in memory.
+const MOST_SECRETS: usize = 8 << 20;
 /// Where docker puts the sockets of agents.
 const AGENTS: &str = "/run/buildkit/ssh_agent";
 
@@ -264,7 +266,7 @@ impl<'a> Build<'a> {
                     let path = clean(&format!("/{}", source.text));
                     let word = |text, span| Word { text, span };
                     let paths = (
-                        word(literal(&path), source.span),
+                        word(path.clone(), source.span),
                         word(PLACE.to_owned(), flag.span),
                     );
                     let (copy, keyed) = self.files_of(step, context, paths)?;
@@ -325,6 +327,7 @@ impl<'a> Build<'a> {
             from: CopySource::Context(context),
             // The context's own are of no concern to a build.
             keep_top: path != "/",
+            literal: true,
             span,
         };
         let copy = copy::plan_copy(
@@ -387,6 +390,7 @@ impl<'a> Build<'a> {
         let caches = self.caches(mounts)?;
         mounted.held.caches.clone_from(&caches);
         let mut caches = caches.into_iter();
+        let mut secrets = 0;
         for planned in &mounts.planned {
             let span = planned.span;
             let (source, read_only) = match &planned.what {
@@ -436,6 +440,11 @@ impl<'a> Build<'a> {
                     if let Some(name) = env {
                         check_text(id, value, span)?;
                         mounted.secret_env.push((name.clone(), value.clone()));
+                    }
+                    secrets += value.0.len();
+                    if secrets > MOST_SECRETS {
+                        let (size, most) = (secrets, MOST_SECRETS);
+                        return Err(RunMountError::SecretsTooLarge { size, most, span }.into());
                     }
                     let (value, access) = (value.clone(), *access);
                     (StepMountSource::Secret { value, access }, true)
@@ -633,21 +642,4 @@ fn unready(error: CopyError, span: Span) -> RunError {
         }
         .into(),
     }
-}
-
-/// A path as a source that has no wildcards: those of its letters that would be some stand in
-/// brackets.
-fn literal(path: &str) -> String {
-    if !path.contains(['*', '?', '[']) {
-        return path.to_owned();
-    }
-    let mut literal = String::with_capacity(path.len() + 8);
-    for letter in path.chars() {
-        match letter {
-            '*' | '?' | '[' => literal.extend(['[', letter, ']']),
-            '\\' => literal.push_str("\\\\"),
-            letter => literal.push(letter),
-        }
-    }
-    literal
 }

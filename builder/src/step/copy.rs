@@ -72,6 +72,8 @@ pub(crate) struct CopyStep<'a> {
     pub(crate) workdir: &'a str,
     /// Whether a directory whose contents are copied brings its own permissions too.
     pub(crate) keep_top: bool,
+    /// Whether its sources are paths as they are written, with no wildcards in them.
+    pub(crate) literal: bool,
     /// Where the instruction is written.
     pub(crate) span: Span,
 }

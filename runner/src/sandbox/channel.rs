@@ -22,8 +22,8 @@ use super::failure::Failure;
 use super::spec::SandboxSpec;
 
 /// The most a message may hold, in bytes: the kernel takes 2 MiB of arguments and environment,
-/// and JSON at most doubles what is text.
-const LIMIT: usize = 8 << 20;
+/// and JSON at most doubles what is text; 8 MiB beside are for secrets.
+const LIMIT: usize = 16 << 20;
 /// The most in one packet, in bytes; well below the least socket buffer.
 const PACKET: usize = 64 << 10;
 /// The most descriptors beside one message.
@@ -39,7 +39,7 @@ pub(super) enum Request {
         /// Whether one of them is a network namespace.
         network: bool,
     },
-    /// To init: make this. Descriptors: the payload's ends of pipes.
+    /// To init: make this. Descriptors: the payload's ends of pipes. Bytes: what is hidden in it.
     Make(Box<SandboxSpec>),
     /// To init: the network stands, run the payload. Bytes: the system call filter, if any.
     Start,

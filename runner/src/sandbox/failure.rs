@@ -159,6 +159,14 @@ pub enum Failure {
         /// The path inside the root.
         path: PathBuf,
     },
+    /// A file onto a directory, or the other way round.
+    #[error("{}: a {} cannot be mounted onto a {}", path.display(), kind(*directory), kind(!*directory))]
+    Mismatch {
+        /// The path inside the root.
+        path: PathBuf,
+        /// Whether what was to be mounted is a directory.
+        directory: bool,
+    },
     /// The path to a mount's target leads through something that is no directory, or in circles.
     #[error("{}: cannot be made inside the root file system: {}", path.display(), io::Error::from_raw_os_error(*errno))]
     Unreachable {
@@ -194,6 +202,13 @@ pub enum Failure {
         /// The kernel's answer.
         errno: i32,
     },
+}
+
+fn kind(directory: bool) -> &'static str {
+    match directory {
+        true => "directory",
+        false => "file",
+    }
 }
 
 fn shown(path: &Option<PathBuf>) -> String {

@@ -37,11 +37,16 @@ fn work(channel: &Channel, lifeline: OwnedFd) -> Result<Option<Exit>, Failure> {
     let Some(request) = stage::receive(channel)? else {
         return Ok(None);
     };
-    let (Request::Make(spec), pipes) = (request.body, request.descriptors) else {
+    let (Request::Make(mut spec), pipes) = (request.body, request.descriptors) else {
         return Err(Failure::Specification {
             reason: "something else in place of a specification".into(),
         });
     };
+    if !spec.reveal(&request.bytes) {
+        return Err(Failure::Specification {
+            reason: "it is cut short".into(),
+        });
+    }
     rustix::system::sethostname(spec.hostname.as_bytes()).during(Step::Hostname)?;
     let (created, Devices { null, terminal }) = file_system(&spec)?;
 

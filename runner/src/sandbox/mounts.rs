@@ -10,9 +10,9 @@ use rustix::fs::PROC_SUPER_MAGIC;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::MountAttrFlags;
-use rustix::process::{Gid, Uid};
 
 use super::failure::{During, Failure, Step};
+use super::payload;
 use super::root::Root;
 use super::spec::{Hidden, Mount, MountSource};
 use super::target::{Kind, Targets};
@@ -53,6 +53,12 @@ pub(super) fn attach(
         if there.f_type == PROC_SUPER_MAGIC {
             return Err(Failure::OntoProc { path: mount.target });
         }
+        let status = rustix::fs::fstat(&target).during_at(Step::Target, &mount.target)?;
+        let directory = mount.kind == Kind::Directory;
+        if directory != (FileType::from_raw_mode(status.st_mode) == FileType::Directory) {
+            let path = mount.target;
+            return Err(Failure::Mismatch { path, directory });
+        }
         mount
             .tree
             .attach(target)
@@ -74,16 +80,21 @@ fn source(mount: &Mount, files: &mut Files<'_>) -> std::result::Result<Prepared,
         }
         MountSource::Tmpfs { size, mode } => memory(*size, *mode).during(Step::Mount)?,
         MountSource::File { contents, mode } => files
-            .make(contents.as_bytes(), *mode, None)
+            .make(contents.as_bytes(), *mode)
+            .and_then(Tree::of)
             .during_at(Step::Mount, &mount.target)?,
         MountSource::Secret {
             contents: Hidden(contents),
             mode,
             uid,
             gid,
-        } => files
-            .make(contents, *mode, Some((*uid, *gid)))
-            .during_at(Step::Mount, &mount.target)?,
+        } => {
+            let file = files
+                .make(contents, *mode)
+                .during_at(Step::Mount, &mount.target)?;
+            payload::own(&file, *uid, *gid)?;
+            Tree::of(file).during_at(Step::Mount, &mount.target)?
+        }
     };
     let read_only = if mount.read_only {
         MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -124,7 +135,7 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn make(&mut self, contents: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<Tree> {
+    fn make(&mut self, contents: &[u8], mode: u32) -> Result<OwnedFd> {
         let files = match &mut self.made {
             Some(files) => files,
             none => {
@@ -141,9 +152,6 @@ impl Files<'_> {
         let mut file = std::fs::File::from(file);
         file.write_all(contents)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        if let Some((uid, gid)) = owner {
-            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        }
-        Tree::of(&file)
+        Ok(file.into())
     }
 }

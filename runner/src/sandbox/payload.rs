@@ -260,6 +260,13 @@ fn group_failure(errno: Errno, identity: &Identity) -> Failure {
     unmapped(errno, largest.unwrap_or(identity.gid), GIDS)
 }
 
+/// Gives a file to a user and a group.
+pub(super) fn own(file: impl AsFd, uid: u32, gid: u32) -> Result<(), Failure> {
+    let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::fchown(&file, user, None).map_err(|errno| unmapped(errno, uid, UIDS))?;
+    rustix::fs::fchown(&file, None, group).map_err(|errno| unmapped(errno, gid, GIDS))
+}
+
 /// A user or group that cannot be become, in words.
 fn unmapped(errno: Errno, id: u32, map: &str) -> Failure {
     let mapped = std::fs::read_to_string(map).ok().map(|map| {

@@ -46,7 +46,7 @@ impl Sandbox {
         let (streams, theirs) = Streams::open(spec).map_err(SandboxError::Streams)?;
         let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
         let request = Request::Make(Box::new(spec.clone()));
-        let sent = stage.channel.send(&request, &[], &descriptors);
+        let sent = stage.channel.send(&request, &spec.hidden(), &descriptors);
         drop(descriptors);
         drop(theirs);
 

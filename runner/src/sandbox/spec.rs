@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use image_format::snapshot::RootMount;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::privileges::{Capability, DOCKER_CAPABILITIES};
 use crate::terminal::WindowSize;
@@ -87,6 +87,32 @@ impl SandboxSpec {
             masked_paths: MASKED_PATHS.iter().map(PathBuf::from).collect(),
             readonly_paths: READONLY_PATHS.iter().map(PathBuf::from).collect(),
         }
+    }
+}
+
+/// What is hidden in a specification travels beside it.
+impl SandboxSpec {
+    /// All that is hidden, in the order of the mounts.
+    pub(super) fn hidden(&self) -> Vec<u8> {
+        let secrets = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Secret { contents, .. } => Some(contents.0.as_slice()),
+            _ => None,
+        });
+        secrets.flatten().copied().collect()
+    }
+
+    /// Puts it back; false where it is less than it should be.
+    pub(super) fn reveal(&mut self, mut hidden: &[u8]) -> bool {
+        for mount in &mut self.mounts {
+            if let MountSource::Secret { contents, .. } = &mut mount.source {
+                let Some((own, rest)) = hidden.split_at_checked(contents.0.len()) else {
+                    return false;
+                };
+                contents.0.copy_from_slice(own);
+                hidden = rest;
+            }
+        }
+        true
     }
 }
 
@@ -174,9 +200,21 @@ pub enum MountSource {
     },
 }
 
-/// Bytes that are never shown.
-#[derive(Clone, Serialize, Deserialize)]
+/// Bytes that are never shown. Of what is written as JSON their number is a part, and not they.
+#[derive(Clone)]
 pub struct Hidden(pub Vec<u8>);
+
+impl Serialize for Hidden {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.len().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        usize::deserialize(deserializer).map(|length| Self(vec![0; length]))
+    }
+}
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_snapshot_is_mounted", snapshots),
     ("a_secret_has_its_owner_and_is_never_shown", secrets),
     ("nothing_is_mounted_onto_proc", onto_proc),
+    ("many_large_secrets_come_whole", large_secrets),
+    ("a_file_is_not_mounted_onto_a_directory", mismatched),
     ("shared_memory_has_its_size", shared_memory),
     ("the_working_directory_is_made_or_missed", working_directory),
     ("a_link_in_place_of_proc_is_refused", link_for_proc),
@@ -204,6 +206,61 @@ fn secrets() {
     assert!(format!("{spec:?}").contains("contents: …"));
     assert_eq!(said(&spec), "440 5 6\n 61 00 ff 0a\n");
     assert_eq!(fs::read(fixture.path("upper/s")).unwrap(), b"");
+}
+
+fn large_secrets() {
+    let fixture = Fixture::new();
+    let mut spec = fixture.sh("cat /s* | busybox md5sum; busybox wc -c < /s1");
+    let contents = |number: usize| vec![number as u8 + 250; 500_000 + number];
+    let secret = |number| MountSource::Secret {
+        contents: Hidden(contents(number)),
+        mode: 0o400,
+        uid: 0,
+        gid: 0,
+    };
+    spec.mounts = (0..6)
+        .map(|number| mount(secret(number), &format!("/s{number}")))
+        .collect();
+    let all: Vec<u8> = (0..6).flat_map(contents).collect();
+    let expected = fixture.path("expected");
+    fs::write(&expected, all).unwrap();
+    let mut sum = std::process::Command::new("md5sum");
+    sum.stdin(fs::File::open(expected).unwrap());
+    let sum = sum.output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap();
+    assert_eq!(said(&spec), format!("{sum}500001\n"));
+}
+
+fn mismatched() {
+    let fixture = Fixture::new();
+    for (source, target, directory) in [
+        (
+            MountSource::Tmpfs {
+                size: None,
+                mode: 0o755,
+            },
+            "/etc/passwd",
+            true,
+        ),
+        (
+            MountSource::File {
+                contents: String::new(),
+                mode: 0o644,
+            },
+            "/etc",
+            false,
+        ),
+    ] {
+        let mut spec = fixture.sh("true");
+        spec.mounts = vec![mount(source, target)];
+        let error = Sandbox::spawn(&spec).unwrap_err();
+        let path = PathBuf::from(target);
+        let wanted = Failure::Mismatch { path, directory };
+        assert!(
+            matches!(&error, SandboxError::Failed(failure) if *failure == wanted),
+            "{error}"
+        );
+    }
 }
 
 fn onto_proc() {

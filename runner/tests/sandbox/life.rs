@@ -149,7 +149,7 @@ fn large() {
     spec.args
         .extend((0..5000).map(|number| format!("ä{number}")));
     assert_eq!(said(&spec), "100000 4999\n");
-    spec.env.push(format!("BIGGER={}", "x".repeat(9 << 20)));
+    spec.env.push(format!("BIGGER={}", "x".repeat(17 << 20)));
     assert!(matches!(run(&spec), Err(SandboxError::Channel(_))));
 }
 

@@ -105,6 +105,19 @@ fn what_is_asked_for_and_not_given_is_an_error_where_it_is_written() {
 }
 
 #[test]
+fn a_source_in_the_context_has_no_wildcards() {
+    let bench = Bench::new("FROM base\nRUN --mount=source=[a]*,target=/m nothing");
+    std::fs::write(bench.context.join("a"), "x").unwrap();
+    let error = bench.build().unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("mount the files"), "{said}");
+    assert_eq!(error.span().unwrap().line, 2);
+    std::fs::write(bench.context.join("[a]*"), "x").unwrap();
+    bench.build().unwrap();
+    assert_eq!(bench.executor.commands().len(), 1);
+}
+
+#[test]
 fn the_key_is_of_what_is_mounted() {
     let text = |mount: &str| format!("FROM base\nRUN --mount={mount} nothing");
     let mut bench = Bench::new(&text("source=x,target=/m"));

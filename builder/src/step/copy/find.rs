@@ -182,7 +182,14 @@ impl Finder<'_, '_> {
         span: Span,
     ) -> Result<Vec<Source>, CopyError> {
         let enter = |below: &[u8]| filter.enters(below);
-        let found = context.find(text, &enter, self.maker.cancel);
+        let cancel = self.maker.cancel;
+        let found = if self.step.literal {
+            let path = clean(text);
+            let found = context.find_path(path.as_bytes(), &enter, cancel);
+            found.map(|found| vec![found])
+        } else {
+            context.find(text, &enter, cancel)
+        };
         let found = found.map_err(|error| CopyError::context(error, span))?;
         let source = |found| Source::of_context(found, 0, self.maker.epoch);
         Ok(found.into_iter().map(source).collect())

@@ -134,6 +134,7 @@ impl Bench {
                 None => CopySource::Context(&context),
             },
             keep_top: false,
+            literal: false,
             span: SPAN,
         };
         let (store, base, cancel) = (&self.store, &self.base, &Cancel::new());
@@ -398,6 +399,7 @@ fn the_layer_is_the_same_read_at_once_or_known_before() {
         workdir: "/",
         from: CopySource::Context(&context),
         keep_top: false,
+        literal: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());

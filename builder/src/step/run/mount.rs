@@ -36,6 +36,16 @@ pub enum RunMountError {
         /// The mount.
         span: Span,
     },
+    /// More than a command's secrets may come to.
+    #[error("the secrets of the command are {size} bytes, and {most} are the most")]
+    SecretsTooLarge {
+        /// What they come to.
+        size: usize,
+        /// The most that they may come to, in bytes.
+        most: usize,
+        /// The mount with which it is too much.
+        span: Span,
+    },
     /// An agent that must be there was not given to the build.
     #[error("the build was given no agent {id:?}")]
     NoAgent {
@@ -80,6 +90,7 @@ impl RunMountError {
         match self {
             Self::NoSecret { span, .. }
             | Self::NotText { span, .. }
+            | Self::SecretsTooLarge { span, .. }
             | Self::NoAgent { span, .. } => Some(*span),
             Self::Files { source, span } => source.span().or(Some(*span)),
             Self::CacheMount(_)

@@ -167,6 +167,7 @@ fn a_checksum_says_what_it_is_and_spares_fetching_to_know_it() {
         workdir: "/",
         from: CopySource::Context(&context),
         keep_top: false,
+        literal: false,
         span: SPAN,
     };
     let (store, cancel) = (&bench.store, &Cancel::new());

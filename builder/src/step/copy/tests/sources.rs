@@ -88,6 +88,7 @@ fn a_file_that_changes_is_noticed() {
         workdir: "/",
         from: CopySource::Context(&context),
         keep_top: false,
+        literal: false,
         span: SPAN,
     };
     let found = find::find(&maker, &step, &mut |_, _| {}).unwrap();
