@@ -15,6 +15,7 @@ pub mod export;
 pub mod glob;
 pub mod ignore;
 mod leak;
+mod lexical;
 pub mod plan;
 pub mod progress;
 pub mod remote;
