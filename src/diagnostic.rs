@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
+use builder::ChangeError;
 use builder::dockerfile::check::Warning;
 
 use crate::error::{BuildFailure, Error};
@@ -51,7 +52,7 @@ pub fn report(error: &Error, codes: ExitCodes) -> ExitCode {
             report(error, codes);
         }),
         Error::Build(failure) => build(failure),
-        Error::Change { text, source } => {
+        Error::Change(ChangeError::Malformed { text, source }) => {
             snippet::print(&snippet::Place {
                 severity: snippet::Severity::Error,
                 name: "--change",

@@ -3,10 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use builder::BuildError;
 use builder::cache::CacheError;
 use builder::cache::mounts::{CacheArchiveError, CacheMountError};
-use builder::dockerfile::ParseError;
+use builder::{BuildError, ChangeError};
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
 use image_format::import::ImportError;
@@ -83,20 +82,9 @@ pub enum Error {
         /// Why not.
         source: Box<PackError>,
     },
-    /// A change of an image's config is malformed.
-    #[error("{source}")]
-    Change {
-        /// The change.
-        text: String,
-        /// What is wrong; its span points into `text`.
-        source: Box<ParseError>,
-    },
-    /// An instruction that changes no config.
-    #[error("{name} cannot be a change: it does not set the image's config")]
-    NoChange {
-        /// The instruction.
-        name: &'static str,
-    },
+    /// An image's config cannot be changed like that.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// What should name an image does not.
     #[error("{name:?} cannot name an image")]
     Name {

@@ -117,6 +117,12 @@ fn changes_are_instructions_of_a_dockerfile() {
         "USER app:1",
         "WORKDIR /srv",
         "WORKDIR data",
+        "HEALTHCHECK --interval=5s CMD true",
+        "VOLUME /v",
+        "STOPSIGNAL 9",
+        "SHELL [\"/bin/x\", \"-e\"]",
+        "ONBUILD RUN x",
+        "ONBUILD COPY a $A",
     ];
     let flags = changes.iter().flat_map(|change| ["-c", change]);
     env.mkimg(["import", "root.tar", "a"].into_iter().chain(flags))
@@ -128,7 +134,12 @@ fn changes_are_instructions_of_a_dockerfile() {
             "Entrypoint": ["/bin/sh", "-c", "run it"],
             "Env": ["A=x y", "B=x y"],
             "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
+            "Healthcheck": {"Interval": 5_000_000_000_u64, "Test": ["CMD-SHELL", "true"]},
             "Labels": {"a": "b"},
+            "OnBuild": ["RUN x", "COPY a $A"],
+            "Shell": ["/bin/x", "-e"],
+            "StopSignal": "9",
+            "Volumes": {"/v": {}},
             "User": "app:1",
             "WorkingDir": "/srv/data",
         })
@@ -137,7 +148,9 @@ fn changes_are_instructions_of_a_dockerfile() {
     wrong("CDM x").says(["--change:1:1", "1 | CDM x", "^^^", "CMD"]);
     wrong("RUN x").says(["RUN", "cannot be a change"]);
     wrong("FROM x").says(["FROM", "cannot be a change"]);
-    wrong("VOLUME /x").says(["VOLUME", "not supported yet"]);
+    wrong("ARG x").says(["ARG", "cannot be a change"]);
+    wrong("STOPSIGNAL x").says(["--change:1:12", "SIGTERM"]);
+    wrong("HEALTHCHECK --retries=x CMD y").says(["--change:1:", "retries"]);
     wrong("EXPOSE 99999").says(["--change:1:8", "99999"]);
 }
 

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod cache;
 pub mod cancel;
+mod change;
 pub mod check;
 mod commit;
 pub mod context;
@@ -24,6 +25,7 @@ mod stage;
 pub mod step;
 mod wildcard;
 
+pub use change::{ChangeError, change};
 pub use error::BuildError;
 pub use execute::{Backend, Built, build};
 pub use leak::{LeakError, Place};

@@ -70,11 +70,15 @@ impl StageState {
         if !env.iter().any(|entry| split(entry).0 == "PATH") {
             env.push(format!("PATH={DEFAULT_PATH}"));
         }
-        let seen = env.iter().map(|entry| split(entry));
+        Self::bare(config, layers)
+    }
+
+    /// With this config, and nothing else in it.
+    pub(crate) fn bare(config: ImageConfig, layers: Vec<Descriptor>) -> Self {
+        let seen = config.config.env.iter().map(|entry| split(entry));
+        let seen = seen.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
-            env: seen
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            env: seen.collect(),
             durable: layers.len(),
             args: Vec::new(),
             own_cmd: false,

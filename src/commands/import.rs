@@ -1,7 +1,5 @@
 //! `mkimg import`.
 
-mod change;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,7 +38,8 @@ pub struct ImportArgs {
     /// Another name the image gets
     #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: Vec<String>,
-    /// An instruction that sets the image's config: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER or WORKDIR
+    /// An instruction that sets the image's config: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL,
+    /// ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME or WORKDIR
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
     /// The comment in the image's history
@@ -55,10 +54,7 @@ pub fn run(args: &ImportArgs, globals: &Globals) -> Result<ExitCode, Error> {
         .map(|name| super::tag(name))
         .collect::<Result<Vec<Reference>, Error>>()?;
     let epoch = source_date_epoch()?.map_or(Timestamp::DEFAULT_EPOCH, Timestamp::from_secs);
-    let mut config = ImageConfig::scratch(&Platform::host());
-    for change in &args.change {
-        change::apply(&mut config.config, change)?;
-    }
+    let config = builder::change(ImageConfig::scratch(&Platform::host()), &args.change)?;
     let directory = args.source.as_deref().filter(|source| source.is_dir());
     if directory.is_some() {
         // To whom the files belong in the image: the user's own to root, as everywhere.

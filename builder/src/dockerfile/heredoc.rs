@@ -40,13 +40,13 @@ pub(super) fn openings(text: &str) -> Vec<(Opening, Range<usize>)> {
     let words = shell_words(text, Keep::All).unwrap_or_default();
     let opens = words.into_iter().filter_map(|word| {
         let opening = opening(&word)?;
-        // the words stand in the order of the text, and each is written as it is there
-        let start = text[from..]
-            .find(&word)
-            .map_or(from, |offset| from + offset);
-        let end = (start + word.len()).min(text.len());
-        from = end;
-        Some((opening, start..end))
+        // The words stand in the order of the text, and most are written as it is there.
+        let place = match text[from..].find(&word) {
+            Some(offset) => from + offset..from + offset + word.len(),
+            None => return Some((opening, from..text.len())),
+        };
+        from = place.end;
+        Some((opening, place))
     });
     opens.collect()
 }
@@ -118,6 +118,11 @@ mod tests {
             .map(|(_, range)| &text[range])
             .collect();
         assert_eq!(places, ["<<A", "<<-A", "<<'B'"]);
+        // a word that is written otherwise than it reads
+        let text = "copy <<\"\u{46b}\\u\" <<O";
+        for (_, range) in openings(text) {
+            assert!(text.get(range).is_some());
+        }
     }
 
     #[test]
