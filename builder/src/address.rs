@@ -4,6 +4,7 @@
 //! stands behind `#` as `reference:directory`, or in the query. Any other `http(s)://` is a file.
 //! Source: BuildKit's documentation of git URLs.
 
+use crate::lexical::relative;
 use crate::remote::GitSource;
 
 /// What lies on another machine.
@@ -157,7 +158,7 @@ fn git(url: &str, query: &str, fragment: &str) -> Result<Address, AddressError> 
         source: GitSource {
             url: url.to_owned(),
             reference,
-            directory: directory.as_deref().map(cleaned).as_deref().and_then(some),
+            directory: directory.as_deref().map(relative).as_deref().and_then(some),
             keep_git_dir: false,
         },
         keep_git_dir,
@@ -228,21 +229,6 @@ fn one(slot: &mut Option<String>, value: String, what: &'static str) -> Result<(
 
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// A directory relative to the repository, out of which nothing leads.
-fn cleaned(directory: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in directory.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    names.join("/")
 }
 
 /// A text without its `%41`; `None` where one of them is malformed, or no UTF-8 comes of it.

@@ -6,12 +6,11 @@
 
 mod file;
 
-pub(crate) use file::clean;
-
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::glob::{Glob, brackets};
+use crate::lexical;
 use crate::wildcard::{Item, Set, Wildcard};
 
 /// Largest ignore file in bytes.
@@ -229,7 +228,7 @@ impl Pattern {
         if text.is_empty() {
             return Ok(None);
         }
-        let text = file::clean(text);
+        let text = lexical::clean(text);
         let (exception, text) = match text.strip_prefix('!') {
             Some("") => return Err(IgnoreErrorKind::EmptyException),
             Some(rest) => (true, rest),

@@ -16,6 +16,7 @@ pub mod export;
 pub mod glob;
 pub mod ignore;
 mod leak;
+mod lexical;
 pub mod plan;
 pub mod progress;
 pub mod remote;

@@ -1,6 +1,7 @@
 //! The sources of a `COPY`: plain paths, and patterns that match name by name.
 
 use crate::glob::{Glob, GlobError};
+use crate::lexical;
 
 /// A source, cleaned: `.` and empty names gone, `..` taking the name before it away, and nothing
 /// above the root.
@@ -20,16 +21,7 @@ pub(crate) enum SourcePattern {
 impl SourcePattern {
     /// Reads a source as it is written.
     pub(crate) fn parse(source: &str) -> Result<Self, GlobError> {
-        let mut names: Vec<&str> = Vec::new();
-        for name in source.split('/') {
-            match name {
-                "" | "." => {}
-                ".." => {
-                    names.pop();
-                }
-                name => names.push(name),
-            }
-        }
+        let names = lexical::names(source);
         let first = names.iter().position(|name| has_wildcard(name));
         let Some(first) = first else {
             return Ok(Self::Plain(names.join("/").into_bytes()));

@@ -5,6 +5,7 @@
 use super::ast::{MountFlag, MountOption, Word};
 use super::error::ParseError;
 use super::expand::{Asked, Lookup};
+use crate::lexical::clean;
 use csv::{Field, Malformed};
 use options::Reader;
 
@@ -257,8 +258,8 @@ impl Mount {
             return Ok(None);
         };
         let whole = match target.text.starts_with('/') {
-            true => cleaned(&target.text),
-            false => cleaned(&format!("{workdir}/{}", target.text)),
+            true => clean(&target.text),
+            false => clean(&format!("{workdir}/{}", target.text)),
         };
         refuse_root(&whole, target)?;
         Ok(Some(whole))
@@ -274,23 +275,4 @@ fn refuse_root(path: &str, target: &Word) -> Result<(), ParseError> {
         false => "name a directory below it",
     };
     Err(ParseError::new(MountError::Root.into(), target.span).hint(hint))
-}
-
-/// A path without `.`, empty names, and `..` where a name is before it, as docker's ids are.
-fn cleaned(path: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." if names.last().is_some_and(|last| *last != "..") => drop(names.pop()),
-            ".." if absolute => {}
-            name => names.push(name),
-        }
-    }
-    match (absolute, names.is_empty()) {
-        (true, _) => format!("/{}", names.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => names.join("/"),
-    }
 }

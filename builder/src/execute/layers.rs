@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
+use crate::lexical;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
 use crate::request::RunNetwork;
@@ -231,7 +232,7 @@ impl Build<'_> {
         dir: &Word,
     ) -> Result<Outcome, BuildError> {
         let dir = config::join(state.workdir(), &dir.text);
-        let path = config::clean(&dir);
+        let path = lexical::absolute(&dir);
         let created_by = config::workdir(state, dir);
         let outcome = if path == "/" {
             Outcome::Done(None)

@@ -23,11 +23,11 @@ use crate::dockerfile::mount::{Access, From, Mount, MountKind, Sharing};
 use crate::dockerfile::{Span, Word};
 use crate::error::BuildError;
 use crate::executor::{FileAccess, StepMount, StepMountSource};
+use crate::lexical::absolute;
 use crate::plan::Source;
 use crate::progress::Event;
 use crate::request::{BuildRequest, Secret};
 use crate::stage::StageState;
-use crate::step::config::clean;
 use crate::step::copy::{self, CopySource, CopyStep, PlannedCopy};
 use crate::step::run::{Mounted, RunMountError};
 use crate::step::{CopyError, RunError};
@@ -256,14 +256,14 @@ impl<'a> Build<'a> {
             }) => match self.origin(named, step.built)? {
                 Origin::Stack(layers) => What::Stack {
                     source: Word {
-                        text: clean(&format!("/{}", source.text)),
+                        text: absolute(&format!("/{}", source.text)),
                         span: source.span,
                     },
                     read_only,
                     layers,
                 },
                 Origin::Context(context) => {
-                    let path = clean(&format!("/{}", source.text));
+                    let path = absolute(&format!("/{}", source.text));
                     let word = |text, span| Word { text, span };
                     let paths = (
                         word(path.clone(), source.span),
@@ -583,7 +583,7 @@ fn cache<'a>(
     access: Access,
     layers: Option<Vec<LayerSource>>,
 ) -> What<'a> {
-    let source = clean(&format!("/{}", from.source.text));
+    let source = absolute(&format!("/{}", from.source.text));
     // Docker mounts a new directory with these where all would be mounted, and else takes no notice.
     let access = match source.as_str() {
         "/" => access,

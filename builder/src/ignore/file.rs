@@ -1,5 +1,7 @@
 //! An ignore file as lines: what is a pattern, and how it is written in full.
 
+use crate::lexical;
+
 /// The patterns and their lines, cleaned and relative.
 pub(super) fn read(text: &str) -> Vec<(usize, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -17,7 +19,7 @@ pub(super) fn read(text: &str) -> Vec<(usize, String)> {
         let cleaned = if pattern.is_empty() {
             String::new()
         } else {
-            clean(pattern)
+            lexical::clean(pattern)
         };
         let relative = match cleaned.strip_prefix('/') {
             Some(rest) if !rest.is_empty() => rest,
@@ -26,27 +28,6 @@ pub(super) fn read(text: &str) -> Vec<(usize, String)> {
         patterns.push((at + 1, format!("{mark}{relative}")));
     }
     patterns
-}
-
-/// A path without `.`, needless slashes, and `..` as far as it can be resolved in words (Go's `filepath.Clean`).
-pub(crate) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." if names.last().is_some_and(|last| *last != "..") => {
-                names.pop();
-            }
-            ".." if rooted => {}
-            _ => names.push(name),
-        }
-    }
-    match (rooted, names.join("/")) {
-        (true, names) => format!("/{names}"),
-        (false, names) if names.is_empty() => ".".to_owned(),
-        (false, names) => names,
-    }
 }
 
 #[cfg(test)]
@@ -61,21 +42,6 @@ mod tests {
                 .map(|(_, pattern)| pattern)
                 .collect();
             assert_eq!(case["expect"], serde_json::Value::from(patterns));
-        }
-    }
-
-    #[test]
-    fn cleaned_paths() {
-        for (path, cleaned) in [
-            ("a//b/./c/", "a/b/c"),
-            ("a/../b", "b"),
-            ("../a", "../a"),
-            ("a/../..", ".."),
-            ("/../a", "/a"),
-            ("a/..", "."),
-            ("/", "/"),
-        ] {
-            assert_eq!(clean(path), cleaned, "{path}");
         }
     }
 }

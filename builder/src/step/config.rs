@@ -6,6 +6,7 @@ use crate::dockerfile::ast::{ArgDeclaration, Healthcheck, Pair};
 use crate::dockerfile::expand::Asked;
 use crate::dockerfile::signal::is_signal;
 use crate::dockerfile::{Command, CommandLine, ParseError, ParseErrorKind, Word, duration, port};
+use crate::lexical;
 use crate::plan::Globals;
 use crate::stage::StageState;
 
@@ -236,22 +237,7 @@ pub(crate) fn join(current: &str, dir: &str) -> String {
     if dir.starts_with('/') {
         return dir.to_owned();
     }
-    clean(&format!("{current}/{dir}"))
-}
-
-/// An absolute path without `.`, `..` and doubled slashes, by its letters alone.
-pub(crate) fn clean(path: &str) -> String {
-    let mut names = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    format!("/{}", names.join("/"))
+    lexical::absolute(&format!("{current}/{dir}"))
 }
 
 /// As Go's `%q` prints a list, which is what docker's histories hold.
@@ -312,7 +298,6 @@ mod tests {
         assert_eq!(join("/a", "../../../x/."), "/x");
         assert_eq!(join("/a", ""), "/a");
         assert_eq!(join("/a", "/x//y/"), "/x//y/");
-        assert_eq!(clean("/x//y/"), "/x/y");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use image_format::digest::Digest;
 use image_format::layout::{Layer, Store};
 use image_format::snapshot::{SnapshotError, Snapshotter};
 
-use super::config::{clean, command_args};
+use super::config::command_args;
 use super::log::Log;
 pub(crate) use mount::{Mounted, RunMountError};
 use redact::Redactor;
@@ -23,6 +23,7 @@ use crate::dockerfile::Span;
 use crate::dockerfile::ast::Run;
 use crate::dockerfile::{CommandLine, Word, is_heredoc};
 use crate::executor::{Executor, ExecutorError, RunStep, Script};
+use crate::lexical;
 use crate::plan::Globals;
 use crate::progress::Output;
 use crate::request::{BuildRequest, RunNetwork};
@@ -159,7 +160,7 @@ impl PlannedRun {
             proxies: proxies(globals),
             env,
             user: state.config.config.user.clone(),
-            workdir: clean(state.workdir()),
+            workdir: lexical::absolute(state.workdir()),
             network,
         }
     }

@@ -3,7 +3,8 @@
 use super::report::{Place, Report};
 use super::rule::Rule;
 use crate::dockerfile::ast::Copy;
-use crate::ignore::{Ignore, clean};
+use crate::ignore::Ignore;
+use crate::lexical::clean;
 
 pub(super) static COPY_IGNORED_FILE: Rule = Rule::docker(
     "CopyIgnoredFile",

@@ -4,7 +4,8 @@ use super::super::ast::{MountFlag, MountOption, Word};
 use super::super::error::ParseError;
 use super::super::size::bytes;
 use super::value::{ID, bad, boolean, kind, number, sharing};
-use super::{Access, From, Kind, Mount, MountError, MountKind, Sharing, cleaned, refuse_root};
+use super::{Access, From, Kind, Mount, MountError, MountKind, Sharing, refuse_root};
+use crate::lexical::clean;
 use image_format::nearest::nearest;
 
 /// All options, by all their names.
@@ -163,7 +164,7 @@ impl Reader {
             Kind::Ssh => (self.ssh()?, not_empty(&self.target)),
         };
         if let Some(target) = target.as_ref().filter(|word| word.text.starts_with('/')) {
-            refuse_root(&cleaned(&target.text), target)?;
+            refuse_root(&clean(&target.text), target)?;
         }
         let idle: &[&str] = match self.kind {
             Kind::Bind => &["id", "env"],
@@ -189,7 +190,7 @@ impl Reader {
     fn cache(&self, flag: &MountFlag) -> MountKind {
         let target = self.target.as_ref().map_or("", |word| &word.text);
         MountKind::Cache {
-            id: not_empty(&self.id).map_or_else(|| cleaned(target), |id| id.text),
+            id: not_empty(&self.id).map_or_else(|| clean(target), |id| id.text),
             sharing: self.sharing.as_ref().map_or(Sharing::Shared, |one| one.0),
             from: self.from(flag),
             access: self.access,

@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::context::{Context, has_wildcard};
 use crate::dockerfile::ast::{self, Heredoc};
 use crate::dockerfile::{Span, Word};
+use crate::lexical;
 
 use super::contents::Origin;
 use super::fetch::{self, Checksum};
@@ -127,14 +128,14 @@ impl Finder<'_, '_> {
         }
         // What stands before the pivot is where it begins, and no part of what is made.
         let (base, wanted) = word.text.split_once("/./").unwrap_or(("", &word.text));
-        let wanted = clean(wanted);
+        let wanted = lexical::relative(wanted);
         let filter = self.filter.only(&wanted);
         let filter = filter.map_err(|source| CopyError::Exclude { source, span })?;
         let sources = self.sources(base, &filter, span)?;
         let any = sources.iter().any(|(_, any)| *any);
         if !any && !has_wildcard(base) && !has_wildcard(&wanted) {
             return Err(CopyError::Missing {
-                name: format!("/{}", clean(&word.text)),
+                name: format!("/{}", lexical::relative(&word.text)),
                 nearest: None,
                 span,
             });
@@ -205,19 +206,4 @@ impl Finder<'_, '_> {
         self.found.sources.push(source);
         Ok(())
     }
-}
-
-/// A path relative to the root, out of which nothing leads.
-fn clean(path: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    names.join("/")
 }

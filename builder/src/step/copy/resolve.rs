@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::context::components;
+use crate::lexical;
 
 use super::source::join;
 
@@ -85,16 +86,7 @@ pub(super) fn absolute(workdir: &str, path: &str) -> String {
     } else {
         format!("{workdir}/{path}")
     };
-    let mut names: Vec<&str> = Vec::new();
-    for name in whole.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
+    let names = lexical::names(&whole);
     let directory = path.is_empty() || path == "." || path.ends_with('/') || path.ends_with("/.");
     match (names.is_empty(), directory) {
         (true, _) => "/".to_owned(),
