@@ -124,9 +124,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let ulimits = given::ulimits(&args.ulimit)?;
     let epoch = source_date_epoch()?;
     if args.check {
+        let store = globals.existing_store();
         let (context, dockerfile) = args.context.for_check()?;
         let request = CheckRequest {
-            store: globals.existing_store(),
+            named_contexts: args.context.named_for_check(store.as_ref())?,
+            store,
             context,
             dockerfile,
             build_args,

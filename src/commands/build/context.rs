@@ -12,14 +12,16 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use builder::cancel::Cancel;
+use builder::check::CheckedContext;
 use builder::remote::Remote;
 use builder::request::{ContextSource, DockerfileText, NamedContext};
 use clap::Args;
+use image_format::import::is_archive;
 use image_format::layer::Timestamp;
 use image_format::layout::{Store, TmpDir};
 
 pub use error::InputError;
-use named::NamedArg;
+pub use named::NamedArg;
 use place::Place;
 
 /// The name of a Dockerfile in its context.
@@ -81,6 +83,14 @@ impl ContextArgs {
         for_check(&self.context, self.file.as_deref())
     }
 
+    /// As [`named_for_check`], of these arguments.
+    pub fn named_for_check(
+        &self,
+        store: Option<&Store>,
+    ) -> Result<BTreeMap<String, CheckedContext>, InputError> {
+        named_for_check(&self.build_context, store)
+    }
+
     /// Finds out what the arguments name.
     pub fn check(&self) -> Result<Checked<'_>, InputError> {
         let place = Place::of(&self.context)?;
@@ -107,12 +117,28 @@ pub fn for_check(
             let dockerfile = dockerfile::of_directory(&path, file)?;
             Ok((Some(path), dockerfile))
         }
+        Place::Stdin if file == Some(Path::new(STDIN)) => Err(InputError::StdinTwice),
         Place::Stdin if file.is_some() => Err(InputError::TwoDockerfiles),
-        Place::Stdin => Ok((None, dockerfile::of_stdin(dockerfile::stdin()?)?)),
+        Place::Stdin => match dockerfile::stdin()? {
+            bytes if is_archive(&bytes) => Err(InputError::NotChecked("standard input".into())),
+            bytes => Ok((None, dockerfile::of_stdin(bytes)?)),
+        },
         Place::Archive(_) | Place::Git(_) | Place::Http(_) => {
             Err(InputError::NotChecked(context.to_owned()))
         }
     }
+}
+
+/// The named contexts of a check. Nothing is fetched or loaded.
+pub fn named_for_check(
+    args: &[NamedArg],
+    store: Option<&Store>,
+) -> Result<BTreeMap<String, CheckedContext>, InputError> {
+    let named = args.iter().map(|arg| {
+        arg.check()?;
+        Ok((arg.name.clone(), arg.for_check(store)))
+    });
+    named.collect()
 }
 
 impl Checked<'_> {
