@@ -358,3 +358,66 @@ fn a_named_context_is_an_address() {
         assert_eq!(found, [file("tool", 0o600, EPOCH, "hello")]);
     }
 }
+
+#[test]
+fn the_epoch_is_the_time_of_the_contexts_commit() {
+    const COMMITTED: u64 = 1_700_000_001;
+    let repository = sample();
+    let server = repository.serve(|_, _| None);
+    for user in User::all() {
+        let env = Env::new(*user);
+        let mtime = |built: Ran| files(built.success().bytes()).last().unwrap().mtime;
+        let with = |context: &str| {
+            let mut command = env.command(["build", "-q", "-o", "-", context]);
+            support::run(command.env("SOURCE_DATE_EPOCH", "context"))
+        };
+        assert_eq!(mtime(with(&server.url("/r.git#:app"))), COMMITTED);
+        let by_argument = |context: &str| {
+            let argument = "SOURCE_DATE_EPOCH=context";
+            env.mkimg(["build", "-q", "-o", "-", "--build-arg", argument, context])
+        };
+        assert_eq!(mtime(by_argument(&server.url("/r.git#:app"))), COMMITTED);
+        env.write("c/Dockerfile", "FROM scratch\nCOPY . /x/\n");
+        with("c")
+            .exits(1)
+            .says(["c is in no git repository", "seconds since 1970"]);
+        let mut command = env.command(["build", "-"]);
+        let run = support::run_with_input(
+            command.env("SOURCE_DATE_EPOCH", "context"),
+            b"FROM scratch\n",
+        );
+        run.exits(1).says(["standard input is no git repository"]);
+        with(&server.url("/r.git#side"))
+            .exits(1)
+            .says(["no Dockerfile"]);
+    }
+    // A working tree of whoever runs the tests.
+    let env = Env::new(User::Own);
+    let build = |context: &str| {
+        let path = repository.path.join(context);
+        let argument = "SOURCE_DATE_EPOCH=context";
+        let path = path.to_str().unwrap();
+        env.mkimg(["build", "-q", "-o", "-", "--build-arg", argument, path])
+    };
+    let mtime = |context: &str| {
+        files(build(context).success().bytes())
+            .last()
+            .unwrap()
+            .mtime
+    };
+    // Loose objects, packed ones with packed references, no branch, another working tree.
+    assert_eq!(mtime("app"), COMMITTED);
+    repository.git(&["gc", "-q"]);
+    repository.git(&["pack-refs", "--all"]);
+    assert_eq!(mtime("app"), COMMITTED);
+    repository.git(&["worktree", "add", "-q", "../tree", "side"]);
+    assert_eq!(mtime("../tree/app"), COMMITTED);
+    repository.git(&["clone", "-q", "--shared", ".", "../clone"]);
+    assert_eq!(mtime("../clone/app"), COMMITTED);
+    repository.git(&["checkout", "-q", "--detach", "heavy"]);
+    assert_eq!(mtime("app"), COMMITTED);
+    repository.git(&["checkout", "-q", "--orphan", "new"]);
+    build("app").exits(1).says(["names no commit"]);
+    repository.write(".git/HEAD", "ref: refs/../../../etc/passwd\n");
+    build("app").exits(1).says(["names no commit"]);
+}

@@ -13,12 +13,16 @@ use std::path::{Path, PathBuf};
 
 use builder::cancel::Cancel;
 use builder::check::CheckedContext;
-use builder::remote::Remote;
+use builder::remote::Remote as _;
 use builder::request::{ContextSource, DockerfileText, NamedContext};
 use clap::Args;
 use image_format::import::is_archive;
 use image_format::layer::Timestamp;
 use image_format::layout::{Store, TmpDir};
+use remote::Network;
+use remote::client::shown;
+use remote::git::Dated;
+use remote::git::head::commit_time;
 
 pub use error::InputError;
 pub use named::NamedArg;
@@ -51,7 +55,7 @@ pub struct Reader<'a> {
     /// Where archives go.
     pub store: &'a Store,
     /// Fetches what is elsewhere.
-    pub remote: &'a dyn Remote,
+    pub remote: &'a Network,
     /// The time of all files of an archive, as of all that is copied from a directory.
     pub time: Timestamp,
     /// Ends it.
@@ -66,6 +70,8 @@ pub struct Loaded {
     pub dockerfile: DockerfileText,
     /// The named contexts.
     pub named: BTreeMap<String, NamedContext>,
+    /// When the commit was made that a fetched context is at, in seconds since 1970.
+    pub commit_time: Option<i64>,
     /// Directories that hold some of it.
     _held: Vec<TmpDir>,
 }
@@ -142,9 +148,22 @@ pub fn named_for_check(
 }
 
 impl Checked<'_> {
+    /// When the commit was made that the context is at, in seconds since 1970; `None` where that is known
+    /// once it is fetched.
+    pub fn commit_time(&self) -> Result<Option<i64>, InputError> {
+        let none = |context: String| Err(InputError::NoCommit(context));
+        match &self.place {
+            Place::Directory(path) => Ok(Some(commit_time(path)?)),
+            Place::Git(_) => Ok(None),
+            Place::Archive(path) => none(path.display().to_string()),
+            Place::Stdin => none("standard input".to_owned()),
+            Place::Http(url) => none(shown(url)),
+        }
+    }
+
     /// Reads all of it: a fetched or packed context goes into the store.
     pub fn load(&self, reader: &Reader<'_>) -> Result<Loaded, InputError> {
-        let mut held = Vec::new();
+        let (mut held, mut commit_time) = (Vec::new(), None);
         let (source, dockerfile) = match &self.place {
             Place::Directory(path) => {
                 let dockerfile = dockerfile::of_directory(path, self.file)?;
@@ -156,7 +175,8 @@ impl Checked<'_> {
                 self.archive(reader, file, &path.display().to_string())?
             }
             Place::Git(source) => {
-                let checkout = reader.remote.git(source, reader.cancel)?;
+                let Dated { checkout, seconds } = reader.remote.dated(source, reader.cancel)?;
+                commit_time = Some(seconds);
                 let dockerfile = dockerfile::of_fetched(&checkout.path, self.file)?;
                 let path = checkout.path;
                 let ignores = false;
@@ -172,6 +192,7 @@ impl Checked<'_> {
             source,
             dockerfile,
             named,
+            commit_time,
             _held: held,
         })
     }

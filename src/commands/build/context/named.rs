@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use builder::check::CheckedContext;
+use builder::remote::Remote as _;
 use builder::request::{ContextSource, NamedContext, context_name};
 use image_format::archive::{Wanted, load_one};
 use image_format::digest::{Digest, DigestError};
