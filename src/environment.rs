@@ -6,14 +6,20 @@ use crate::error::Error;
 ///
 /// Source: <https://reproducible-builds.org/specs/source-date-epoch/>
 pub fn source_date_epoch() -> Result<Option<i64>, Error> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty())
-    else {
-        return Ok(None);
-    };
-    let value = value.to_string_lossy().into_owned();
+    said_epoch().map(seconds).transpose()
+}
+
+/// What `SOURCE_DATE_EPOCH` says, where it says something.
+pub fn said_epoch() -> Option<String> {
+    let value = std::env::var_os("SOURCE_DATE_EPOCH")?;
+    Some(value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// A time, as it may be said.
+pub fn seconds(value: String) -> Result<i64, Error> {
     // What RFC 3339 cannot write, no config can hold.
     match value.parse::<i64>() {
-        Ok(seconds) if (0..=253_402_300_799).contains(&seconds) => Ok(Some(seconds)),
+        Ok(seconds) if (0..=253_402_300_799).contains(&seconds) => Ok(seconds),
         _ => Err(Error::Epoch { value }),
     }
 }

@@ -208,3 +208,71 @@ fn a_build_that_fails_has_warned_before() {
         .exits(1)
         .says(["warning[UndefinedArgInFrom]", "is empty"]);
 }
+
+#[test]
+fn a_named_context_is_what_it_stands_for() {
+    let env = env("FROM x\nENV A=$GIVEN B=$OTHER\nCOPY --from=y a /\n");
+    env.write("d/a", "");
+    let tar = support::base::files(&[("a", "")]);
+    let import = ["import", "-c", "ENV GIVEN=1", "-", "base"];
+    env.mkimg_with_input(import, &tar).success();
+    let check = |command: &[&str], contexts: &[&str]| {
+        let contexts = contexts.iter().flat_map(|one| ["--build-context", *one]);
+        let args: Vec<&str> = command
+            .iter()
+            .copied()
+            .chain(contexts)
+            .chain(["c"])
+            .collect();
+        env.mkimg(args)
+    };
+    for command in [&["check"][..], &["build", "--check"]] {
+        let undefined = |contexts: &[&str]| {
+            let ran = check(command, contexts);
+            ran.out().matches("warning[UndefinedVar]").count()
+        };
+        // Nothing is known of an image that is not at hand.
+        assert_eq!(undefined(&[]), 0);
+        assert_eq!(undefined(&["x=docker-image://absent", "y=d"]), 0);
+        assert_eq!(undefined(&["x=docker-image://base", "y=d"]), 1);
+        assert_eq!(undefined(&["x=d"]), 2);
+        // Nobody answers there, and nobody is asked.
+        assert_eq!(undefined(&["x=http://127.0.0.1:1/x.git"]), 2);
+        let refused = check(command, &["x=nowhere"]).exits(1);
+        refused.says(["nowhere", "not a directory"]);
+    }
+    env.write(
+        "c/Dockerfile",
+        "FROM scratch AS x\nMAINTAINER a\nCOPY $b /\nFROM x\n",
+    );
+    assert!(check(&["check"], &[]).out().contains("UndefinedVar"));
+    assert!(!check(&["check"], &["x=d"]).out().contains("UndefinedVar"));
+}
+
+#[test]
+fn a_dockerfile_comes_on_standard_input() {
+    let env = env("FROM scratch\n");
+    env.write("c/.dockerignore", "a\n");
+    let check = |args: &[&str], input: &[u8]| env.mkimg_with_input(args, input);
+    let dockerfile = b"FROM scratch as x\nCOPY a /\n";
+    let alone = check(&["check", "-"], dockerfile).exits(1);
+    assert!(alone.out().contains("FromAsCasing") && !alone.out().contains("CopyIgnoredFile"));
+    let with = check(&["check", "-f", "-", "c"], dockerfile).exits(1);
+    assert!(with.out().contains("FromAsCasing") && with.out().contains("CopyIgnoredFile"));
+    check(&["check", "-f", "-", "-"], dockerfile)
+        .exits(2)
+        .says(["standard input"]);
+    check(&["check", "-f", "x", "-"], dockerfile)
+        .exits(2)
+        .says(["-f names another"]);
+    let tar = support::base::files(&[("Dockerfile", "FROM scratch\n")]);
+    env.write("c.tar", &tar);
+    let refused = check(&["check", "-"], &tar).exits(1);
+    refused.says(["standard input is not a directory", "unpack"]);
+    check(&["check", "c.tar"], b"")
+        .exits(1)
+        .says(["unpack or fetch it"]);
+    check(&["check", "https://127.0.0.1:1/x.git"], b"")
+        .exits(1)
+        .says(["unpack or fetch it"]);
+}

@@ -1,8 +1,10 @@
 //! Contexts that are no directories, and Dockerfiles that are not in them.
 #![allow(clippy::unwrap_used)]
 
+mod servers;
 mod support;
 
+use servers::{Server, reply};
 use support::{Env, User, run, run_with_input};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . /x/\n";
@@ -138,18 +140,8 @@ fn standard_input_is_a_dockerfile_or_the_contexts() {
 #[test]
 fn what_an_address_leads_to_is_asked_again_in_a_tar() {
     let env = Env::new(User::Own);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        for (number, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]).unwrap();
-            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n";
-            let _ = stream.write_all(format!("{head}{number:04}").as_bytes());
-        }
-    });
-    let dockerfile = format!("FROM scratch\nADD http://{address}/f /f\n");
+    let server = Server::start(|number, _| reply("200 OK", &[], format!("{number:04}").as_bytes()));
+    let dockerfile = format!("FROM scratch\nADD {} /f\n", server.url("/f"));
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(dockerfile.len() as u64);

@@ -12,8 +12,8 @@ use crate::dockerfile::ast::Checks;
 use crate::dockerfile::check::{self, Surroundings, Warning};
 use crate::dockerfile::{Dockerfile, Word, directive, parse_as_far};
 use crate::error::BuildError;
-use crate::plan::{BuildPlan, Globals};
-use crate::request::DockerfileText;
+use crate::plan::{BuildPlan, Globals, named_context};
+use crate::request::{ContextSource, DockerfileText, NamedContext, NamedContexts};
 
 /// The build argument that stands in for `# check`.
 pub(crate) const CHECKS: &str = "BUILDKIT_DOCKERFILE_CHECK";
@@ -32,6 +32,17 @@ pub struct CheckRequest {
     pub target: Option<String>,
     /// What it would be built for.
     pub platform: Platform,
+    /// `--build-context`, by [`context_name`](crate::request::context_name).
+    pub named_contexts: BTreeMap<String, CheckedContext>,
+}
+
+/// What a name of `--build-context` stands for; nothing of it is read but an image's config.
+#[derive(Clone, Debug)]
+pub enum CheckedContext {
+    /// Files.
+    Files,
+    /// An image, with its config where that is at hand.
+    Image(Option<Box<ImageConfig>>),
 }
 
 /// What the checks found.
@@ -71,7 +82,9 @@ fn stages(
     let checks = checks(&dockerfile, &request.build_args)?;
     let globals = Globals::new(&request.platform, request.build_args.clone());
     warnings.extend(before_plan(&dockerfile, &checks, &globals));
-    let plan = BuildPlan::new(dockerfile, globals, request.target.as_deref())?;
+    let contexts = named(&request.named_contexts);
+    let target = request.target.as_deref();
+    let plan = BuildPlan::with_contexts(dockerfile, globals, target, &contexts)?;
     let context = match &request.context {
         Some(path) => Some(Context::open(path, request.dockerfile.path.as_deref())?),
         None => None,
@@ -80,12 +93,16 @@ fn stages(
         Some(_) => plan.stages.iter().map(|stage| stage.number).collect(),
         None => (0..plan.dockerfile.stages.len()).collect(),
     };
-    let store = request.store.as_ref();
+    let image = |name: &str| match named_context(&request.named_contexts, name) {
+        Some((_, CheckedContext::Files)) => Some(ImageConfig::scratch(&request.platform)),
+        Some((_, CheckedContext::Image(config))) => config.as_deref().cloned(),
+        None => Some(request.store.as_ref()?.resolve(name).ok()?.config),
+    };
     let surroundings = Surroundings {
         globals: &plan.globals,
         platform: &request.platform,
         ignore: context.as_ref().map(Context::ignore),
-        image: &|name| Some(store?.resolve(name).ok()?.config),
+        image: &image,
     };
     let wanted = |number| wanted.contains(&number);
     let (found, error) = check::instructions(&plan.dockerfile, &checks, &surroundings, &wanted);
@@ -94,6 +111,15 @@ fn stages(
         Some(error) => Err(error.into()),
         None => fail(&checks, warnings),
     }
+}
+
+/// As the plan wants them, which asks for their names alone.
+fn named(contexts: &BTreeMap<String, CheckedContext>) -> NamedContexts {
+    let empty = || NamedContext::Files(ContextSource::Layers(Vec::new()));
+    contexts
+        .keys()
+        .map(|name| (name.clone(), empty()))
+        .collect()
 }
 
 /// Which rules are followed: as the build argument has it, else as the file says.

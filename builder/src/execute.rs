@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use image_format::config::ImageConfig;
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
 use image_format::snapshot::Snapshotter;
@@ -26,10 +27,10 @@ use crate::dockerfile::{self, Command, Dockerfile};
 use crate::error::BuildError;
 use crate::executor::Executor;
 use crate::leak::Search;
-use crate::plan::{BuildPlan, Globals, PlanError, follow_triggers, name_of};
+use crate::plan::{BuildPlan, Globals, PlanError, follow_triggers, name_of, named_context};
 use crate::progress::{Event, Progress};
 use crate::remote::Remote;
-use crate::request::{BuildRequest, DEFAULT_EPOCH};
+use crate::request::{BuildRequest, DEFAULT_EPOCH, NamedContext};
 use crate::step::run::EPOCH;
 
 use base::Bases;
@@ -97,7 +98,10 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     let context = reads_context(&plan)
         .then(|| Files::open(&request.context, request.dockerfile.path.as_deref()))
         .transpose();
-    let image = |name: &str| bases.as_ref().ok()?.config(name);
+    let image = |name: &str| match named_context(&request.named_contexts, name) {
+        Some((_, NamedContext::Files(_))) => Some(ImageConfig::scratch(&request.platform)),
+        _ => bases.as_ref().ok()?.config(name),
+    };
     let opened = context.as_ref().ok().and_then(Option::as_ref);
     let opened = opened.and_then(Files::directory);
     let found = check::in_plan(&plan, &checks, &request.platform, opened, &image);

@@ -248,10 +248,10 @@ impl BuildPlan {
 }
 
 /// A context of this name, which may be written in full, with the name it goes by.
-pub(crate) fn named_context<'a>(
-    contexts: &'a NamedContexts,
+pub(crate) fn named_context<'a, T>(
+    contexts: &'a BTreeMap<String, T>,
     name: &str,
-) -> Option<(String, &'a NamedContext)> {
+) -> Option<(String, &'a T)> {
     if contexts.is_empty() {
         return None;
     }

@@ -71,6 +71,7 @@ fn found(store: &Store, dir: &Path, asked: &[(&str, &str)]) -> String {
             .find(|(what, _)| *what == "target")
             .map(|(_, target)| (*target).to_owned()),
         platform: Platform::host(),
+        named_contexts: BTreeMap::new(),
     });
     let mut lines = String::new();
     for warning in &checked.warnings {

@@ -7,6 +7,7 @@ mod address;
 mod attributes;
 mod connection;
 mod error;
+pub mod head;
 mod modules;
 mod objects;
 mod packet;

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use builder::cancel::Cancel;
 use builder::remote::{Checkout, GitSource, Remote, RemoteError};
-use support::repository::{Repository, git};
-use support::{Place, content, reply, words};
+use support::servers::reply;
+use support::servers::repository::{Repository, git};
+use support::{Place, content, words};
 
 fn source(url: &str) -> GitSource {
     GitSource {
@@ -238,11 +239,11 @@ fn the_daemon_and_old_servers_are_understood() {
         repository.git(&["config", "protocol.version", version]);
         repository.git(&["config", "uploadpack.advertiseBundleURIs", "false"]);
         let root = repository.parent.path().to_owned();
-        let server = support::Server::start(move |_, request| {
+        let server = support::servers::Server::start(move |_, request| {
             let mut request = request.clone();
             let asked = format!("version={version}");
             request.headers.insert("git-protocol".to_owned(), asked);
-            support::repository::backend(&root, &request)
+            support::servers::repository::backend(&root, &request)
         });
         let url = server.url("/r.git");
         let place = Place::new();
@@ -423,8 +424,8 @@ fn a_pack_that_breaks_off_is_asked_for_again() {
     let (repository, _, second) = sample();
     let root = repository.parent.path().to_owned();
     let posts = std::sync::atomic::AtomicUsize::new(0);
-    let server = support::Server::start(move |_, request| {
-        let mut reply = support::repository::backend(&root, request);
+    let server = support::servers::Server::start(move |_, request| {
+        let mut reply = support::servers::repository::backend(&root, request);
         if request
             .body
             .windows(13)

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use builder::cancel::Cancel;
 use builder::remote::{Remote, RemoteError};
 use image_format::digest::Digest;
-use support::{Place, Reply, Server, content, raw, reply, words};
+use support::servers::{Reply, Server, raw, reply};
+use support::{Place, content, words};
 
 const DATE: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -391,7 +392,7 @@ fn only_trusted_certificates_are_taken() {
         .with_single_cert(vec![cert], key)
         .unwrap();
     let config = Arc::new(config);
-    let wrap = move |stream| -> Box<dyn support::Stream> {
+    let wrap = move |stream| -> Box<dyn support::servers::Stream> {
         let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         Box::new(rustls::StreamOwned::new(connection, stream))
     };

@@ -16,20 +16,20 @@ use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
 use builder::remote::Remote;
-use builder::request::RunNetwork;
+use builder::request::{DEFAULT_EPOCH, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
+use image_format::layer::Timestamp;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
 use crate::cli::Globals;
 use crate::diagnostic;
-use crate::environment::source_date_epoch;
 use crate::error::{BuildFailure, Error};
 use crate::progress::{Display, Mode};
 use crate::signals::{self, Interrupt};
-use arguments::BuildArg;
+use arguments::{BuildArg, Epoch};
 use context::{ContextArgs, Reader};
 pub use given::GivenError;
 use nowhere::Nowhere;
@@ -116,17 +116,19 @@ enum Network {
 pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     args.refuse()?;
     let outputs = args.output.check()?;
-    let build_args = arguments::values(&args.build_arg);
+    let mut build_args = arguments::values(&args.build_arg);
     let secrets = given::secrets(&args.secret)?;
     let ssh = given::agents(&args.ssh)?;
     let add_hosts = given::hosts(&args.add_host)?;
     let shm_size = given::shm_size(args.shm_size.as_deref())?;
     let ulimits = given::ulimits(&args.ulimit)?;
-    let epoch = source_date_epoch()?;
+    let asked = arguments::epoch(&build_args)?;
     if args.check {
+        let store = globals.existing_store();
         let (context, dockerfile) = args.context.for_check()?;
         let request = CheckRequest {
-            store: globals.existing_store(),
+            named_contexts: args.context.named_for_check(store.as_ref())?,
+            store,
             context,
             dockerfile,
             build_args,
@@ -135,8 +137,12 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         };
         return check::report(&request, check::Format::Text);
     }
-    let time = arguments::time(&build_args, epoch)?;
     let context = args.context.check()?;
+    let mut epoch = match asked {
+        Epoch::Default => None,
+        Epoch::At(seconds) => Some(seconds),
+        Epoch::Context => context.commit_time()?,
+    };
     let display = Display::new(match args.quiet {
         true => Mode::Quiet,
         false => args.progress,
@@ -151,9 +157,13 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
-        time,
+        time: Timestamp::from_secs(epoch.unwrap_or(DEFAULT_EPOCH)),
         cancel: &cancel,
     })?;
+    if asked == Epoch::Context {
+        epoch = epoch.or(loaded.commit_time);
+        arguments::settle(&mut build_args, epoch.unwrap_or(DEFAULT_EPOCH));
+    }
     interrupt.begin();
     let request = BuildRequest {
         build_args,

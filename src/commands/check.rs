@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 
 use super::build::arguments::{self, BuildArg};
-use super::build::context;
+use super::build::context::{self, NamedArg};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::{BuildFailure, Error};
@@ -24,9 +24,12 @@ pub struct CheckArgs {
     /// The directory that COPY copies from, or - for a Dockerfile alone on standard input
     #[arg(value_name = "CONTEXT", default_value = ".")]
     context: PathBuf,
-    /// The Dockerfile [default: Dockerfile in the context]
+    /// The Dockerfile, or - for standard input [default: Dockerfile in the context]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A further context, as the build has it; nothing of it is read but an image of the store
+    #[arg(long, value_name = "NAME=CONTEXT")]
+    build_context: Vec<NamedArg>,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
@@ -73,9 +76,11 @@ fn help() -> String {
 
 /// Checks a Dockerfile.
 pub fn run(args: &CheckArgs, globals: &Globals) -> Result<ExitCode, Error> {
+    let store = globals.existing_store();
     let (context, dockerfile) = context::for_check(&args.context, args.file.as_deref())?;
     let request = CheckRequest {
-        store: globals.existing_store(),
+        named_contexts: context::named_for_check(&args.build_context, store.as_ref())?,
+        store,
         context,
         dockerfile,
         build_args: arguments::values(&args.build_arg),

@@ -198,6 +198,7 @@ fn unchecked(text: &str) -> CheckRequest {
         build_args: BTreeMap::new(),
         target: None,
         platform: Platform::host(),
+        named_contexts: BTreeMap::new(),
     }
 }
 

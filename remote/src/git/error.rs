@@ -75,8 +75,8 @@ pub enum GitError {
         /// What is wrong.
         source: gix_error::Error,
     },
-    /// What the server sent cannot be unpacked.
-    #[error("cannot unpack what the server sent")]
+    /// A pack, as of what the server sent, cannot be unpacked.
+    #[error("cannot unpack git's objects")]
     Pack(#[source] gix_error::Error),
     /// A name in the repository that may not be written.
     #[error("the repository holds {path:?}, and a file of that name is not written")]

@@ -35,7 +35,33 @@ pub struct Commit {
     pub seconds: i64,
 }
 
+impl Commit {
+    /// Reads a commit's content.
+    pub fn read(id: ObjectId, data: &[u8]) -> Result<Self, GitError> {
+        let malformed = |source| GitError::Object { id, source };
+        let commit = CommitRef::from_bytes(data, gix_hash::Kind::Sha1).map_err(malformed)?;
+        let committer = commit.committer().map_err(malformed)?;
+        Ok(Self {
+            id,
+            tree: commit.tree(),
+            seconds: committer.seconds(),
+        })
+    }
+}
+
 impl Objects {
+    /// A pack that is on the disk, by its index.
+    pub fn open(index: &Path) -> Result<Self, GitError> {
+        let bundle = Bundle::at(index, gix_hash::Kind::Sha1).map_err(GitError::Pack)?;
+        Ok(Self {
+            bundle: Bundle {
+                pack: bundle.pack.with_alloc_limit_bytes(Some(LARGEST)),
+                index: bundle.index,
+            },
+            inflate: gix_zlib::Inflate::default(),
+        })
+    }
+
     /// Writes a pack into a directory, with its index; each object's name is computed anew.
     pub fn receive(pack: impl Read, dir: &Path) -> Result<Self, GitError> {
         let options = Options {
@@ -94,22 +120,14 @@ impl Objects {
     pub fn commit(&mut self, id: ObjectId) -> Result<Commit, GitError> {
         let (mut id, mut buffer) = (id, Vec::new());
         for _ in 0..MOST_TAGS {
-            let malformed = |source| GitError::Object { id, source };
             let (kind, data) = self.read(id, &mut buffer)?;
             match kind {
-                Kind::Commit => {
-                    let commit = CommitRef::from_bytes(data, gix_hash::Kind::Sha1);
-                    let commit = commit.map_err(malformed)?;
-                    let committer = commit.committer().map_err(malformed)?;
-                    return Ok(Commit {
-                        id,
-                        tree: commit.tree(),
-                        seconds: committer.seconds(),
-                    });
-                }
+                Kind::Commit => return Commit::read(id, data),
                 Kind::Tag => {
                     let tag = TagRef::from_bytes(data, gix_hash::Kind::Sha1);
-                    id = tag.map_err(malformed)?.target();
+                    id = tag
+                        .map_err(|source| GitError::Object { id, source })?
+                        .target();
                 }
                 Kind::Tree | Kind::Blob => return Err(GitError::NotACommit(id)),
             }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use builder::request::DEFAULT_EPOCH;
-use image_format::layer::Timestamp;
-
+use crate::environment::{said_epoch, seconds};
 use crate::error::Error;
 
 /// The argument that says what time it is.
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Its value for the time of the context's commit.
+const CONTEXT: &str = "context";
 
 /// A `--build-arg` as it is written.
 #[derive(Clone, Debug)]
@@ -51,16 +51,33 @@ pub fn values(args: &[BuildArg]) -> BTreeMap<String, String> {
     values.collect()
 }
 
-/// The newest time that a file gets: what the argument says, else the environment's.
-pub fn time(
-    values: &BTreeMap<String, String>,
-    environment: Option<i64>,
-) -> Result<Timestamp, Error> {
-    let seconds = match values.get(EPOCH) {
-        Some(value) => value.parse().map_err(|_| Error::Epoch {
-            value: value.clone(),
-        })?,
-        None => environment.unwrap_or(DEFAULT_EPOCH),
+/// Where the newest time of a file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epoch {
+    /// Nobody says anything.
+    Default,
+    /// It is this, in seconds since 1970.
+    At(i64),
+    /// From the commit that the context is at.
+    Context,
+}
+
+/// What is said of the newest time of a file: by the argument, else by the environment.
+pub fn epoch(values: &BTreeMap<String, String>) -> Result<Epoch, Error> {
+    let said = match values.get(EPOCH) {
+        Some(value) => Some(value.clone()).filter(|value| !value.is_empty()),
+        None => said_epoch(),
     };
-    Ok(Timestamp::from_secs(seconds))
+    Ok(match said {
+        None => Epoch::Default,
+        Some(value) if value == CONTEXT => Epoch::Context,
+        Some(value) => Epoch::At(seconds(value)?),
+    })
+}
+
+/// Writes the time into the argument, where that names the context instead.
+pub fn settle(values: &mut BTreeMap<String, String>, seconds: i64) {
+    if let Some(value) = values.get_mut(EPOCH).filter(|value| *value == CONTEXT) {
+        *value = seconds.to_string();
+    }
 }

@@ -12,14 +12,20 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use builder::cancel::Cancel;
-use builder::remote::Remote;
+use builder::check::CheckedContext;
+use builder::remote::Remote as _;
 use builder::request::{ContextSource, DockerfileText, NamedContext};
 use clap::Args;
+use image_format::import::is_archive;
 use image_format::layer::Timestamp;
 use image_format::layout::{Store, TmpDir};
+use remote::Network;
+use remote::client::shown;
+use remote::git::Dated;
+use remote::git::head::commit_time;
 
 pub use error::InputError;
-use named::NamedArg;
+pub use named::NamedArg;
 use place::Place;
 
 /// The name of a Dockerfile in its context.
@@ -49,7 +55,7 @@ pub struct Reader<'a> {
     /// Where archives go.
     pub store: &'a Store,
     /// Fetches what is elsewhere.
-    pub remote: &'a dyn Remote,
+    pub remote: &'a Network,
     /// The time of all files of an archive, as of all that is copied from a directory.
     pub time: Timestamp,
     /// Ends it.
@@ -64,6 +70,8 @@ pub struct Loaded {
     pub dockerfile: DockerfileText,
     /// The named contexts.
     pub named: BTreeMap<String, NamedContext>,
+    /// When the commit was made that a fetched context is at, in seconds since 1970.
+    pub commit_time: Option<i64>,
     /// Directories that hold some of it.
     _held: Vec<TmpDir>,
 }
@@ -79,6 +87,14 @@ impl ContextArgs {
     /// As [`for_check`], of these arguments.
     pub fn for_check(&self) -> Result<(Option<PathBuf>, DockerfileText), InputError> {
         for_check(&self.context, self.file.as_deref())
+    }
+
+    /// As [`named_for_check`], of these arguments.
+    pub fn named_for_check(
+        &self,
+        store: Option<&Store>,
+    ) -> Result<BTreeMap<String, CheckedContext>, InputError> {
+        named_for_check(&self.build_context, store)
     }
 
     /// Finds out what the arguments name.
@@ -107,18 +123,47 @@ pub fn for_check(
             let dockerfile = dockerfile::of_directory(&path, file)?;
             Ok((Some(path), dockerfile))
         }
+        Place::Stdin if file == Some(Path::new(STDIN)) => Err(InputError::StdinTwice),
         Place::Stdin if file.is_some() => Err(InputError::TwoDockerfiles),
-        Place::Stdin => Ok((None, dockerfile::of_stdin(dockerfile::stdin()?)?)),
+        Place::Stdin => match dockerfile::stdin()? {
+            bytes if is_archive(&bytes) => Err(InputError::NotChecked("standard input".into())),
+            bytes => Ok((None, dockerfile::of_stdin(bytes)?)),
+        },
         Place::Archive(_) | Place::Git(_) | Place::Http(_) => {
             Err(InputError::NotChecked(context.to_owned()))
         }
     }
 }
 
+/// The named contexts of a check. Nothing is fetched or loaded.
+pub fn named_for_check(
+    args: &[NamedArg],
+    store: Option<&Store>,
+) -> Result<BTreeMap<String, CheckedContext>, InputError> {
+    let named = args.iter().map(|arg| {
+        arg.check()?;
+        Ok((arg.name.clone(), arg.for_check(store)))
+    });
+    named.collect()
+}
+
 impl Checked<'_> {
+    /// When the commit was made that the context is at, in seconds since 1970; `None` where that is known
+    /// once it is fetched.
+    pub fn commit_time(&self) -> Result<Option<i64>, InputError> {
+        let none = |context: String| Err(InputError::NoCommit(context));
+        match &self.place {
+            Place::Directory(path) => Ok(Some(commit_time(path)?)),
+            Place::Git(_) => Ok(None),
+            Place::Archive(path) => none(path.display().to_string()),
+            Place::Stdin => none("standard input".to_owned()),
+            Place::Http(url) => none(shown(url)),
+        }
+    }
+
     /// Reads all of it: a fetched or packed context goes into the store.
     pub fn load(&self, reader: &Reader<'_>) -> Result<Loaded, InputError> {
-        let mut held = Vec::new();
+        let (mut held, mut commit_time) = (Vec::new(), None);
         let (source, dockerfile) = match &self.place {
             Place::Directory(path) => {
                 let dockerfile = dockerfile::of_directory(path, self.file)?;
@@ -130,7 +175,8 @@ impl Checked<'_> {
                 self.archive(reader, file, &path.display().to_string())?
             }
             Place::Git(source) => {
-                let checkout = reader.remote.git(source, reader.cancel)?;
+                let Dated { checkout, seconds } = reader.remote.dated(source, reader.cancel)?;
+                commit_time = Some(seconds);
                 let dockerfile = dockerfile::of_fetched(&checkout.path, self.file)?;
                 let path = checkout.path;
                 let ignores = false;
@@ -146,6 +192,7 @@ impl Checked<'_> {
             source,
             dockerfile,
             named,
+            commit_time,
             _held: held,
         })
     }

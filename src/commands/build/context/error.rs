@@ -9,6 +9,7 @@ use builder::remote::RemoteError;
 use image_format::archive::ArchiveError;
 use image_format::import::ImportError;
 use image_format::layout::StoreError;
+use remote::git::head::HeadError;
 
 /// Why what a build is to read cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,12 @@ pub enum InputError {
         /// Why not.
         source: Box<ArchiveError>,
     },
+    /// The time of a commit is asked for, and there is none.
+    #[error("SOURCE_DATE_EPOCH=context is the time of a commit, and {0} is no git repository")]
+    NoCommit(String),
+    /// The commit that the context is at cannot be read.
+    #[error("SOURCE_DATE_EPOCH=context is the time of the context's commit")]
+    Commit(#[from] HeadError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -185,6 +192,9 @@ impl InputError {
             Self::NotChecked(_) => Some("unpack or fetch it, and check the directory".into()),
             Self::StdinTwice => Some("write one of the two to a file".into()),
             Self::TwoDockerfiles => Some("leave -f out".into()),
+            Self::NoCommit(_) | Self::Commit(_) => {
+                Some("say the time in seconds since 1970, or leave it out".into())
+            }
             Self::Terminal => Some("redirect standard input from a file or a pipe".into()),
             Self::NoImage { .. } => Some(
                 "images are not pulled yet: bring it in with `mkimg load` or `mkimg import`".into(),

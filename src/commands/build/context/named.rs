@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use builder::check::CheckedContext;
+use builder::remote::Remote as _;
 use builder::request::{ContextSource, NamedContext, context_name};
 use image_format::archive::{Wanted, load_one};
 use image_format::digest::{Digest, DigestError};
-use image_format::layout::{StoreError, TmpDir};
+use image_format::layout::{Store, StoreError, TmpDir};
 use image_format::reference::ReferenceError;
 
 use super::place::{Place, address, nearest_path};
@@ -114,6 +116,18 @@ impl NamedArg {
             path: path.to_owned(),
             nearest: nearest_path(path),
         })
+    }
+
+    /// What is known of it without reading it.
+    pub(super) fn for_check(&self, store: Option<&Store>) -> CheckedContext {
+        match &self.what {
+            What::Image(image) => {
+                let found = store.and_then(|store| store.resolve(image).ok());
+                CheckedContext::Image(found.map(|image| Box::new(image.config)))
+            }
+            What::Layout { .. } => CheckedContext::Image(None),
+            What::Place(_) => CheckedContext::Files,
+        }
     }
 
     pub(super) fn load(
