@@ -376,9 +376,11 @@ fn many_secrets_of_the_largest_size_come_whole_or_are_too_much() {
         build(&env, &flags)
     };
     run(&given(16)).success();
-    run(&given(17))
-        .exits(1)
-        .says(["--mount=type=secret", "8500000 bytes", "8388608 are the most"]);
+    run(&given(17)).exits(1).says([
+        "--mount=type=secret",
+        "8500000 bytes",
+        "8388608 are the most",
+    ]);
 }
 
 #[test]

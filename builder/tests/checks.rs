@@ -3,6 +3,7 @@
 //! order of the file, then `error` and its line if it cannot be built.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;

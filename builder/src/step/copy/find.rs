@@ -185,7 +185,7 @@ impl Finder<'_, '_> {
         let enter = |below: &[u8]| filter.enters(below);
         let cancel = self.maker.cancel;
         let found = if self.step.literal {
-            let path = clean(text);
+            let path = lexical::relative(text);
             let found = context.find_path(path.as_bytes(), &enter, cancel);
             found.map(|found| vec![found])
         } else {
