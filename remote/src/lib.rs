@@ -41,6 +41,7 @@ pub mod git;
 pub mod http;
 pub mod kept;
 pub mod registry;
+pub mod settings;
 
 use std::sync::OnceLock;
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::client::ClientError;
+use crate::settings::SettingsError;
 
 /// Why a registry did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ impl RegistryError {
     /// What to do, where something is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        None
+        match self {
+            Self::Settings(error) => error.downcast_ref::<SettingsError>()?.hint(),
+            _ => None,
+        }
     }
 }
