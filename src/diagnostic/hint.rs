@@ -68,6 +68,9 @@ fn known(error: &Error) -> Option<String> {
         Error::Usage(error) => error.hint().map(Into::into),
         Error::Registry(error) => error.hint(),
         Error::Login(error) => error.hint(),
+        Error::LoginRefused { .. } => Some(
+            "check user and password; many registries take a token in the password's place".into(),
+        ),
         Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
