@@ -22,6 +22,7 @@ mod flush;
 mod garbage;
 mod image;
 mod index;
+mod origin;
 mod remove;
 mod remover;
 #[cfg(test)]

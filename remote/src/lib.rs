@@ -40,6 +40,7 @@ pub mod client;
 pub mod git;
 pub mod http;
 pub mod kept;
+pub mod push;
 pub mod registry;
 
 use std::sync::OnceLock;
