@@ -16,11 +16,13 @@
 //! Source: OCI image specification, `image-layout.md`.
 
 mod blob;
+mod compressed;
 mod fill;
 mod flush;
 mod garbage;
 mod image;
 mod index;
+mod origin;
 mod remove;
 mod remover;
 #[cfg(test)]
