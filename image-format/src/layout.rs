@@ -18,6 +18,7 @@
 mod blob;
 mod fill;
 mod flush;
+mod follow;
 mod garbage;
 mod image;
 mod index;
@@ -37,6 +38,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
+pub use follow::Follower;
 pub use garbage::{Freed, Roots};
 pub(crate) use image::write_image_of;
 pub use image::{Image, Layer, write_annotated, write_image};
