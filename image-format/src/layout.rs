@@ -16,6 +16,7 @@
 //! Source: OCI image specification, `image-layout.md`.
 
 mod blob;
+mod compressed;
 mod fill;
 mod flush;
 mod follow;
