@@ -161,4 +161,14 @@ impl Remote for Network {
         let pulled = pulled.map_err(|error| error.of(wanted.reference))?;
         Ok(pulled.image)
     }
+
+    fn alias(&self, name: &str) -> Result<Option<String>, RemoteError> {
+        self.settings
+            .alias(name)
+            .map_err(|error| RemoteError::Pull {
+                name: name.to_owned(),
+                hint: error.hint(),
+                source: Box::new(error),
+            })
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::{Offline, Remote};
+use builder::remote::{Remote, Unreached};
 use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
@@ -24,11 +24,11 @@ use image_format::layer::Timestamp;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
-use super::pull::RegistryArgs;
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::{BuildFailure, Error};
 use crate::progress::{Display, Mode};
+use crate::registries::RegistryArgs;
 use crate::signals::{self, Interrupt};
 use arguments::{BuildArg, Epoch};
 use context::{ContextArgs, Reader};
@@ -159,7 +159,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
     // What it fetched stays as long as it does.
-    let network = args.registry.network(&store);
+    let network = args.registry.network(&store, globals);
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
@@ -197,7 +197,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
     let remote: &dyn Remote = match args.offline {
-        true => &Offline,
+        true => &Unreached(&network),
         false => &network,
     };
     let built = match build(&request, rung, &display, remote) {

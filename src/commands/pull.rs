@@ -1,6 +1,7 @@
 //! `mkimg pull`, and the pulling of what other commands need.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::plan::parse_platform;
@@ -14,11 +15,14 @@ use image_format::reference::Reference;
 use image_format::snapshot;
 use remote::Network;
 use remote::pull::{Layers, Pull, PullError, Pulled};
+use remote::registry::Settings;
+use remote::settings::UserSettings;
 
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output;
 use crate::progress::Pulls;
+use crate::registries::RegistryArgs;
 
 /// Flags of `mkimg pull`.
 #[derive(Args)]
@@ -37,21 +41,6 @@ pub struct PullArgs {
     quiet: bool,
     #[command(flatten)]
     registry: RegistryArgs,
-}
-
-/// Flags of all that speak to registries.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub struct RegistryArgs {
-    /// Whether registries must show a certificate that is trusted; with false they need not even speak TLS
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    tls_verify: Option<bool>,
-}
-
-impl RegistryArgs {
-    /// The way to registries.
-    pub fn network(self, store: &Store) -> Network {
-        Network::new(store)
-    }
 }
 
 /// When `run` asks a registry for its image.
@@ -78,7 +67,11 @@ impl From<Policy> for PullPolicy {
 
 /// Pulls images.
 pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let names = args.images.iter().map(|name| super::reference(name));
+    let settings = args.registry.settings(globals);
+    let names = args.images.iter().map(|name| {
+        let alias = settings.alias(name)?;
+        super::reference(alias.as_ref().unwrap_or(name))
+    });
     let names = names.collect::<Result<Vec<Reference>, Error>>()?;
     if args.all_tags
         && let Some(name) = names
@@ -92,7 +85,7 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // to run in them.
     let unpacks = runner::userns::enter().is_ok();
     let (store, _unfinished) = globals.open_store_tidily()?;
-    let network = args.registry.network(&store);
+    let network = Network::new(&store).with_settings(settings);
     let display = Pulls::new(args.quiet);
     let puller = Puller {
         store: &store,
@@ -119,11 +112,17 @@ pub fn needed(
     store: &Store,
     name: &str,
     policy: Policy,
-    registry: RegistryArgs,
+    settings: &Arc<UserSettings>,
     quiet: bool,
 ) -> Result<Image, Error> {
-    let here = store.resolve(name);
-    let reference = name.parse::<Reference>().ok();
+    let mut here = store.resolve(name);
+    let mut reference = name.parse::<Reference>().ok();
+    if let Err(StoreError::NoImage { .. }) = here
+        && let Some(alias) = settings.alias(name)?
+    {
+        here = store.resolve(&alias);
+        reference = alias.parse().ok();
+    }
     let ask = match (&here, policy) {
         (_, Policy::Never) | (Ok(_), Policy::Missing) => false,
         // What is given by its ID has no name that could stand for something else.
@@ -134,7 +133,7 @@ pub fn needed(
     let Some(reference) = reference.filter(|_| ask) else {
         return Ok(here?);
     };
-    let network = registry.network(store);
+    let network = Network::new(store).with_settings(Arc::clone(settings) as _);
     let display = Pulls::new(quiet);
     if here.is_err() {
         display.note(&format!("Unable to find image '{name}' locally"));

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use image_format::layout::Store;
 use image_format::snapshot::{self, LayerSource};
+use remote::settings::UserSettings;
 use runner::container::{
     Console, Container, ContainerOptions, Name, NetworkMode, ProcessOptions, Signals, Variable,
     Volume, attach, environment,
@@ -15,10 +17,11 @@ use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
-use super::pull::{self, Policy, RegistryArgs};
+use super::pull::{self, Policy};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::Error;
+use crate::registries::RegistryArgs;
 
 /// Flags of `mkimg run`.
 #[derive(Args)]
@@ -106,7 +109,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
         } else {
             args.pull
         },
-        registry: args.registry,
+        settings: args.registry.settings(globals),
         quiet: args.quiet,
     };
     let (image_name, options, listeners) = options(args)?;
@@ -116,7 +119,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // It starts while the container is made.
     let stage = Stage::start(options.network != NetworkMode::Host)?;
     let store = globals.open_store()?;
-    let (container, spec, signals) = create(store, &image_name, asks, &options)?;
+    let (container, spec, signals) = create(store, &image_name, &asks, &options)?;
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
@@ -173,10 +176,9 @@ fn options(args: RunArgs) -> Result<(String, ContainerOptions, Listeners), Error
 }
 
 /// How a registry is asked for the image.
-#[derive(Clone, Copy)]
 struct Asks {
     policy: Policy,
-    registry: RegistryArgs,
+    settings: Arc<UserSettings>,
     quiet: bool,
 }
 
@@ -185,10 +187,10 @@ struct Asks {
 fn create(
     store: Store,
     image_name: &str,
-    asks: Asks,
+    asks: &Asks,
     options: &ContainerOptions,
 ) -> Result<(Container, SandboxSpec, Signals), Error> {
-    let image = pull::needed(&store, image_name, asks.policy, asks.registry, asks.quiet)?;
+    let image = pull::needed(&store, image_name, asks.policy, &asks.settings, asks.quiet)?;
     let snapshotter = snapshot::detect(&store, None)?;
     snapshotter.ensure(&LayerSource::of_image(&image))?;
     // From here on a signal is for the container, and ends nothing half-way.

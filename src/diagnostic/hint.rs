@@ -67,7 +67,7 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
         Error::Registry(error) => error.hint(),
-        Error::Login(error) => error.hint(),
+        Error::Settings(error) => error.hint(),
         Error::LoginRefused { .. } => Some(
             "check user and password; many registries take a token in the password's place".into(),
         ),
