@@ -45,6 +45,7 @@ pub mod kept;
 pub mod pull;
 pub mod push;
 pub mod registry;
+pub mod settings;
 
 use std::sync::{Arc, OnceLock};
 

@@ -73,6 +73,9 @@ fn known(error: &Error) -> Option<String> {
         Error::Pull { source, .. } => source.hint(),
         Error::TagOfAll(_) => Some("leave the tag out, or --all-tags".into()),
         Error::Platform(_) => Some("it takes OS/ARCHITECTURE, as in linux/arm64".into()),
+        Error::Registry(error) => error.hint(),
+        Error::Login(error) => error.hint(),
+        Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }
