@@ -2,6 +2,7 @@
 
 mod arguments;
 mod base;
+mod cached;
 mod files;
 mod follow;
 mod layers;
@@ -10,7 +11,8 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use image_format::config::ImageConfig;
 use image_format::descriptor::Descriptor;
@@ -34,6 +36,7 @@ use crate::request::{BuildRequest, DEFAULT_EPOCH, NamedContext};
 use crate::step::run::EPOCH;
 
 use base::Bases;
+pub use cached::BuiltStep;
 use files::Files;
 use follow::Build;
 
@@ -57,6 +60,8 @@ pub struct Built {
     pub manifest: Descriptor,
     /// Its ID: the digest of its config.
     pub id: Digest,
+    /// The steps that make layers, or could, in the order of the stages.
+    pub steps: Vec<BuiltStep>,
 }
 
 /// Builds an image.
@@ -125,6 +130,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         cancel: request.cancel.child(),
         book: Book::open(request),
         secrets: Search::new(&request.secrets),
+        steps: Mutex::new(BTreeMap::new()),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -135,7 +141,10 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created, &build.secrets)
+    let steps = build.steps.into_inner();
+    let steps = steps.unwrap_or_else(PoisonError::into_inner);
+    let steps = steps.into_values().collect();
+    commit(request, target, steps, &build.created, &build.secrets)
 }
 
 /// Plans the build, with the triggers that images bring: they may name further stages and images, which may

@@ -5,6 +5,7 @@ use std::path::Path;
 use image_format::layout::Layer;
 
 use crate::cache::explain::Reason;
+use crate::cache::shared::ImportError;
 use crate::dockerfile::Span;
 use crate::dockerfile::check::Warning;
 
@@ -140,6 +141,14 @@ pub enum Event<'a> {
     Check {
         /// What, and where.
         warning: &'a Warning,
+    },
+    /// A cache of others was read, or cannot be used.
+    Import {
+        /// What it is called.
+        name: &'a str,
+        /// How many records it has; `None` where there is no cache yet. An error is of all of it, or of one layer: the
+        /// build goes on without.
+        read: Result<Option<usize>, &'a ImportError>,
     },
     /// The image is written and made durable.
     Writing,
