@@ -1,6 +1,7 @@
 //! A small HTTP server that answers as a test wants, here and in the tests of `remote`.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod registry;
 pub mod repository;
 
 use std::collections::BTreeMap;
