@@ -35,6 +35,8 @@
 //!   checkouts/<sha256 of what>/      a repository each, at one commit
 //! ```
 
+mod attempt;
+pub mod broken;
 mod cancellable;
 pub mod client;
 pub mod git;
