@@ -3,6 +3,7 @@ use crate::layer::Timestamp;
 use crate::layer::observe::{Look, commands, shell, tree};
 use crate::layer::pack::pack_tree;
 use crate::layout::Roots;
+use crate::layout::Store;
 use proptest::prelude::*;
 use std::process::Command;
 
