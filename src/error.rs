@@ -13,6 +13,8 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::registry::RegistryError;
+use remote::settings::SettingsError;
 use runner::SandboxError;
 use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
 use runner::network::{ListenError, ProxyError};
@@ -189,6 +191,21 @@ pub enum Error {
         /// The containers.
         users: Vec<String>,
     },
+    /// A registry did not do what it was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A login could not be looked up, kept or forgotten.
+    #[error(transparent)]
+    Login(#[from] SettingsError),
+    /// What should be a registry's name is none.
+    #[error("{0:?} is no registry: it takes HOST[:PORT]")]
+    NoRegistry(String),
+    /// Who logs in gave no user or no password.
+    #[error("no {0} was given")]
+    NothingGiven(&'static str),
+    /// Something would have to be asked for, and standard input is no terminal.
+    #[error("user and password cannot be asked for, as standard input is no terminal")]
+    NobodyToAsk,
     /// Several things failed, each for itself.
     #[error("{} errors", .0.len())]
     Many(Vec<Error>),

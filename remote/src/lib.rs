@@ -44,6 +44,7 @@ pub mod http;
 pub mod kept;
 pub mod push;
 pub mod registry;
+pub mod settings;
 
 use std::sync::OnceLock;
 

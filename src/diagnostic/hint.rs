@@ -66,6 +66,9 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(InputError::Store(error)) => store(error),
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
+        Error::Registry(error) => error.hint(),
+        Error::Login(error) => error.hint(),
+        Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }

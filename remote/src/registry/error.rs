@@ -10,6 +10,7 @@ use reqwest::StatusCode;
 use crate::broken::Broken;
 use crate::cancellable::Cancelled;
 use crate::client::ClientError;
+use crate::settings::SettingsError;
 
 /// Why a registry did not do what it was asked for. A host is shown as a login names it.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +271,7 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self.last() {
+            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
                     .to_owned()
