@@ -19,6 +19,7 @@ mod blob;
 mod compressed;
 mod fill;
 mod flush;
+mod follow;
 mod garbage;
 mod image;
 mod index;
@@ -39,6 +40,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
+pub use follow::Follower;
 pub use garbage::{Freed, Roots};
 pub(crate) use image::write_image_of;
 pub use image::{Image, Layer, write_annotated, write_image};
