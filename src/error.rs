@@ -13,6 +13,7 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::push::PushError;
 use remote::registry::RegistryError;
 use remote::settings::SettingsError;
 use runner::SandboxError;
@@ -87,6 +88,20 @@ pub enum Error {
     /// An image's config cannot be changed like that.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// An image was not pushed.
+    #[error("cannot push {name}")]
+    Push {
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: PushError,
+    },
+    /// A compression has no such level.
+    #[error("--compression-level: {0}")]
+    CompressionLevel(String),
+    /// A tag was given where all of them are meant.
+    #[error("{0:?} has a tag, and --all-tags takes all of its repository")]
+    TagOfAll(String),
     /// What should name an image does not.
     #[error("{name:?} cannot name an image")]
     Name {
@@ -227,7 +242,7 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) => true,
+            Self::Usage(_) | Self::CompressionLevel(_) | Self::TagOfAll(_) => true,
             Self::Input(error) => error.is_usage(),
             _ => false,
         }
