@@ -11,6 +11,7 @@ pub mod load;
 pub mod login;
 pub mod logout;
 pub mod ps;
+pub mod pull;
 pub mod push;
 pub mod rm;
 pub mod rmi;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::cache::CacheError;
 use builder::cache::mounts::{CacheArchiveError, CacheMountError};
+use builder::remote::RemoteError;
 use builder::{BuildError, ChangeError};
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
@@ -66,6 +67,20 @@ pub enum Error {
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An image could not be pulled.
+    #[error("{source}")]
+    Pull {
+        /// Why.
+        source: RemoteError,
+        /// The name in the store that is nearest to one that is not in its registry.
+        nearest: Option<String>,
+    },
+    /// A tag was named where all are meant.
+    #[error("{0:?} names one image, and --all-tags is for all of a repository")]
+    TagOfAll(String),
+    /// A platform's name makes no sense.
+    #[error("{0:?} is not a platform")]
+    Platform(String),
     /// What a program needs could not be found.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -99,9 +114,6 @@ pub enum Error {
     /// A compression has no such level.
     #[error("--compression-level: {0}")]
     CompressionLevel(String),
-    /// A tag was given where all of them are meant.
-    #[error("{0:?} has a tag, and --all-tags takes all of its repository")]
-    TagOfAll(String),
     /// What should name an image does not.
     #[error("{name:?} cannot name an image")]
     Name {
@@ -242,7 +254,9 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::CompressionLevel(_) | Self::TagOfAll(_) => true,
+            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) | Self::CompressionLevel(_) => {
+                true
+            }
             Self::Input(error) => error.is_usage(),
             _ => false,
         }

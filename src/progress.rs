@@ -2,6 +2,7 @@
 
 mod blobs;
 mod drawn;
+mod layers;
 mod lines;
 mod plain;
 
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::output;
 pub use blobs::Pushes;
 use drawn::Drawn;
+pub use layers::Pulls;
 pub use lines::shown;
 use plain::Plain;
 

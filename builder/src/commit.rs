@@ -5,19 +5,18 @@ use image_format::digest::Digest;
 use image_format::layout::{Store, StoreError, name_of, write_annotated};
 
 use crate::error::BuildError;
-use crate::execute::Built;
 use crate::leak::Search;
 use crate::request::BuildRequest;
 use crate::stage::StageState;
 
 /// Makes the stage's image with the labels and annotations of the request, and gives it its names.
-/// `created` is the time in its config. An image that holds a secret gets none.
+/// `created` is the time in its config. An image that holds a secret gets none. Gives its manifest and its ID.
 pub(crate) fn commit(
     request: &BuildRequest,
     mut stage: StageState,
     created: &str,
     secrets: &Search<'_>,
-) -> Result<Built, BuildError> {
+) -> Result<(Descriptor, Digest), BuildError> {
     let store = &request.store;
     stage.config.created = Some(created.to_owned());
     let labels = request.labels.clone();
@@ -47,7 +46,7 @@ pub(crate) fn commit(
             store.keep(&manifest)?;
         }
     }
-    Ok(Built { manifest, id })
+    Ok((manifest, id))
 }
 
 /// Whether the index has all of it already; what it has is durable.

@@ -3,6 +3,7 @@
 mod arguments;
 mod base;
 mod files;
+mod find;
 mod follow;
 mod layers;
 mod mounts;
@@ -35,6 +36,8 @@ use crate::step::run::EPOCH;
 
 use base::Bases;
 use files::Files;
+use find::Finder;
+pub use find::Material;
 use follow::Build;
 
 /// Who does the work, and who hears of it.
@@ -57,6 +60,8 @@ pub struct Built {
     pub manifest: Descriptor,
     /// Its ID: the digest of its config.
     pub id: Digest,
+    /// The images that it was built of, in the order of their names.
+    pub materials: Vec<Material>,
 }
 
 /// Builds an image.
@@ -86,7 +91,8 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     }
     let globals = Globals::new(&request.platform, given);
     let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
-    let planned = plan(request, dockerfile, &globals);
+    let mut finder = Finder::new(request, backend);
+    let planned = plan(request, dockerfile, &globals, &mut finder);
     let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
     let (epoch, created) = epoch(&plan.globals)?;
     progress.event(Event::Planned { steps: &plan.steps });
@@ -135,7 +141,12 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    commit(request, target, &build.created, &build.secrets)
+    let (manifest, id) = commit(request, target, &build.created, &build.secrets)?;
+    Ok(Built {
+        manifest,
+        id,
+        materials: finder.materials(),
+    })
 }
 
 /// Plans the build, with the triggers that images bring: they may name further stages and images, which may
@@ -144,6 +155,7 @@ fn plan(
     request: &BuildRequest,
     dockerfile: Dockerfile,
     globals: &Globals,
+    finder: &mut Finder<'_>,
 ) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
     let target = request.target.as_deref();
     let make = |dockerfile| {
@@ -152,7 +164,7 @@ fn plan(
     };
     let mut plan = make(dockerfile)?;
     loop {
-        let bases = Bases::resolve(request, &plan);
+        let bases = Bases::resolve(&plan, finder);
         let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
         let triggers = triggers.unwrap_or_default();
         if triggers.is_empty() {

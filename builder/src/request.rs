@@ -67,6 +67,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`: those of the image's manifest.
     pub annotations: BTreeMap<String, String>,
+    /// When images are asked for in their registries.
+    pub pull: PullPolicy,
 }
 
 impl BuildRequest {
@@ -100,8 +102,21 @@ impl BuildRequest {
             ulimits: Vec::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            pull: PullPolicy::default(),
         }
     }
+}
+
+/// When an image is asked for in its registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// Always: its tag may have moved.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Where the files of a build context are.

@@ -74,6 +74,13 @@ fn known(error: &Error) -> Option<String> {
         },
         Error::Login(error) => error.hint(),
         Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
+        Error::Pull {
+            nearest: Some(nearest),
+            ..
+        } => Some(format!("did you mean {nearest:?}, which is in the store?")),
+        Error::Pull { source, .. } => source.hint(),
+        Error::TagOfAll(_) => Some("leave the tag out, or --all-tags".into()),
+        Error::Platform(_) => Some("it takes OS/ARCHITECTURE, as in linux/arm64".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }
