@@ -93,7 +93,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn until(date: &str) -> Option<u64> {
-    let date = DateTimeParser::new().parse_timestamp(date).ok()?;
+    let parser = DateTimeParser::new().relaxed_weekday(true);
+    let date = parser.parse_timestamp(date).ok()?;
     let seconds = date.as_second() - Timestamp::now().as_second();
     Some(u64::try_from(seconds).unwrap_or(0))
 }

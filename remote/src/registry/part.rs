@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Request, Response, StatusCode, Url};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
@@ -81,10 +81,12 @@ impl<S: Source> Part<'_, S> {
         if let Some(value) = authorization {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        *request.body_mut() = Some(match self.length {
-            0 => Body::from(Bytes::new()),
-            left => Body::wrap(Stream { receiver, left }),
-        });
+        let left = self.length;
+        // Without a length some servers refuse it.
+        request.headers_mut().insert(CONTENT_LENGTH, left.into());
+        if left > 0 {
+            *request.body_mut() = Some(Body::wrap(Stream { receiver, left }));
+        }
         let client = self.place.client(url)?;
         let movement = Movement::new();
         let mut answer = pin!(client.execute(request));

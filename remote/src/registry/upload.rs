@@ -6,7 +6,9 @@ use std::io;
 
 use bytes::Bytes;
 use image_format::digest::{Digest, Hasher};
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::error::RegistryError;
@@ -58,7 +60,8 @@ impl Place {
                 .append_pair("from", from);
         }
         let mut ask = Ask::new(Method::POST, url, what);
-        ask.body = Some(Bytes::new());
+        // Without a length some servers refuse it.
+        ask = ask.with(CONTENT_LENGTH, HeaderValue::from_static("0"));
         let response = self.send(&ask).await?;
         match response.status() {
             StatusCode::CREATED if mount.is_some() => Ok(Begun::Mounted),
@@ -161,7 +164,11 @@ impl<'a, S: Source> Upload<'a, S> {
             if may_pass(&failure.error) || self.has_lost(&failure.error) {
                 self.attempts.wait(&self.place.cancel, failure).await?;
             } else if !self.shortens(&failure.error) {
-                return Err(self.source_changed().await?.unwrap_or(failure.error));
+                let changed = match &failure.error {
+                    error if blames_content(error) => self.source_changed().await?,
+                    _ => None,
+                };
+                return Err(changed.unwrap_or(failure.error));
             }
         }
     }
@@ -395,6 +402,15 @@ impl<'a, S: Source> Upload<'a, S> {
             what: self.what.clone(),
             source,
         }
+    }
+}
+
+/// Whether the bytes that were sent may be the reason.
+fn blames_content(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Refused { status, .. } => *status == StatusCode::BAD_REQUEST,
+        RegistryError::Source { source, .. } => source.kind() == io::ErrorKind::UnexpectedEof,
+        _ => false,
     }
 }
 
