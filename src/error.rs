@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::cache::CacheError;
 use builder::cache::mounts::{CacheArchiveError, CacheMountError};
+use builder::remote::RemoteError;
 use builder::{BuildError, ChangeError};
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
@@ -13,6 +14,8 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::registry::RegistryError;
+use remote::settings::SettingsError;
 use runner::SandboxError;
 use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
 use runner::network::{ListenError, ProxyError};
@@ -63,6 +66,20 @@ pub enum Error {
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An image could not be pulled.
+    #[error("{source}")]
+    Pull {
+        /// Why.
+        source: RemoteError,
+        /// The name in the store that is nearest to one that is not in its registry.
+        nearest: Option<String>,
+    },
+    /// A tag was named where all are to be pulled.
+    #[error("{0:?} names one image, and --all-tags is for all of a repository")]
+    TagOfAll(String),
+    /// A platform's name makes no sense.
+    #[error("{0:?} is not a platform")]
+    Platform(String),
     /// What a program needs could not be found.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -189,6 +206,21 @@ pub enum Error {
         /// The containers.
         users: Vec<String>,
     },
+    /// A registry did not do what it was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A login could not be looked up, kept or forgotten.
+    #[error(transparent)]
+    Login(#[from] SettingsError),
+    /// What should be a registry's name is none.
+    #[error("{0:?} is no registry: it takes HOST[:PORT]")]
+    NoRegistry(String),
+    /// Who logs in gave no user or no password.
+    #[error("no {0} was given")]
+    NothingGiven(&'static str),
+    /// Something would have to be asked for, and standard input is no terminal.
+    #[error("user and password cannot be asked for, as standard input is no terminal")]
+    NobodyToAsk,
     /// Several things failed, each for itself.
     #[error("{} errors", .0.len())]
     Many(Vec<Error>),
@@ -210,7 +242,7 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) => true,
+            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) => true,
             Self::Input(error) => error.is_usage(),
             _ => false,
         }

@@ -1,6 +1,7 @@
 //! What a build tells while it runs, for people: the only place that draws. All of it goes to standard error.
 
 mod drawn;
+mod layers;
 mod lines;
 mod plain;
 
@@ -14,6 +15,7 @@ use clap::ValueEnum;
 use crate::error::Error;
 use crate::output;
 use drawn::Drawn;
+pub use layers::Pulls;
 pub use lines::shown;
 use plain::Plain;
 

@@ -25,7 +25,7 @@ use trigger::follow_stages;
 pub use error::PlanError;
 pub use globals::Globals;
 pub(crate) use globals::name_of;
-pub(crate) use platform::parse as parse_platform;
+pub use platform::parse as parse_platform;
 pub(crate) use trigger::follow as follow_triggers;
 
 /// What is to be done for one image.
@@ -228,6 +228,16 @@ impl BuildPlan {
             Some(number) => Ok(number),
             None => target_number(&self.dockerfile, Some(name)),
         }
+    }
+
+    /// Whether a stage's layers are the image's: it is the target, or what that stands on.
+    pub(crate) fn is_in_image(&self, place: usize) -> bool {
+        let target = self.stages.len().checked_sub(1);
+        let below = |at: &usize| match self.stages[*at].base {
+            Source::Stage(other) => Some(other),
+            _ => None,
+        };
+        std::iter::successors(target, below).any(|at| at == place)
     }
 
     /// The stages that must be built before this one.

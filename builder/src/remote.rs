@@ -1,8 +1,12 @@
-//! What lies on other machines: files and repositories that `ADD` and contexts name by their address.
+//! What lies on other machines: images, and the files and repositories that `ADD` and contexts name by their
+//! address.
 
 use std::path::PathBuf;
 
+use image_format::descriptor::{Descriptor, Platform};
 use image_format::digest::Digest;
+use image_format::layout::Image;
+use image_format::reference::Reference;
 
 use crate::cancel::Cancel;
 
@@ -44,6 +48,49 @@ pub struct Checkout {
     pub commit: String,
 }
 
+/// An image that is wanted of a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageSource<'a> {
+    /// Its name.
+    pub reference: &'a Reference,
+    /// What the name stood for when it was resolved before: its tag may name something else by now.
+    pub pinned: Option<Digest>,
+    /// The machine it is for; this one where absent.
+    pub platform: Option<&'a Platform>,
+}
+
+/// What happens while an image comes. Layers are numbered from 0, base first.
+#[derive(Clone, Copy, Debug)]
+pub enum Pulling<'a> {
+    /// Its manifest is there: it has these layers.
+    Layers(&'a [Descriptor]),
+    /// A layer needs not come: the store has it.
+    Present {
+        /// Which.
+        layer: usize,
+    },
+    /// So much of a layer has come.
+    Bytes {
+        /// Which.
+        layer: usize,
+        /// The bytes that have come since it was last said.
+        bytes: u64,
+    },
+    /// A layer is here.
+    Fetched {
+        /// Which.
+        layer: usize,
+    },
+    /// A layer is here, checked and, where that was asked for, unpacked.
+    Done {
+        /// Which.
+        layer: usize,
+    },
+}
+
+/// Hears what happens while an image comes, from several threads.
+pub type HearPulling<'a> = &'a (dyn Fn(Pulling<'_>) + Sync);
+
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
@@ -56,6 +103,28 @@ pub enum RemoteError {
         /// The address.
         url: String,
     },
+    /// The registry has no image of this name, or does not show it.
+    #[error("there is no image {name} at {registry}")]
+    NoImage {
+        /// The image, as people write it.
+        name: String,
+        /// Where it was asked for.
+        registry: String,
+        /// What to do, where something is known.
+        hint: Option<String>,
+        /// What the registry said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The image could not be pulled.
+    #[error("cannot pull {name}")]
+    Pull {
+        /// The image, as people write it.
+        name: String,
+        /// What to do, where something is known.
+        hint: Option<String>,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It could not be fetched.
     #[error("cannot fetch {url}")]
     Fetch {
@@ -66,6 +135,19 @@ pub enum RemoteError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl RemoteError {
+    /// What to do, where something is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fetch { hint, .. } | Self::NoImage { hint, .. } | Self::Pull { hint, .. } => {
+                hint.clone()
+            }
+            Self::Cancelled | Self::NoWay { .. } => None,
+        }
+    }
 }
 
 /// Fetches from other machines. The builder itself speaks no protocol.
@@ -87,6 +169,18 @@ pub trait Remote: Send + Sync {
     /// # Errors
     /// When it cannot be had, or has no such reference or directory.
     fn git(&self, source: &GitSource, cancel: &Cancel) -> Result<Checkout, RemoteError>;
+
+    /// Brings what a name stands for in its registry into the store, under that name. What the store has of
+    /// it is not fetched, and its layers only when something reads them.
+    ///
+    /// # Errors
+    /// [`RemoteError::NoImage`] where the registry has none, and others when it cannot be had.
+    fn image(
+        &self,
+        wanted: &ImageSource<'_>,
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<Image, RemoteError>;
 }
 
 /// Fetches nothing.
@@ -106,6 +200,16 @@ impl Remote for Offline {
 
     fn git(&self, source: &GitSource, _: &Cancel) -> Result<Checkout, RemoteError> {
         let url = source.url.clone();
+        Err(RemoteError::NoWay { url })
+    }
+
+    fn image(
+        &self,
+        wanted: &ImageSource<'_>,
+        _: HearPulling<'_>,
+        _: &Cancel,
+    ) -> Result<Image, RemoteError> {
+        let url = wanted.reference.to_string();
         Err(RemoteError::NoWay { url })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use image_format::descriptor::Platform;
 use image_format::layout::{Image, Store};
@@ -11,6 +12,7 @@ use image_format::reference::{Reference, ReferenceError};
 use image_format::snapshot::LayerSource;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::shared::Import;
 use crate::cancel::Cancel;
 
 /// The time that files get in layers where nothing else is said: 1980-01-01T00:00:00Z, for 0
@@ -67,6 +69,12 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`: those of the image's manifest.
     pub annotations: BTreeMap<String, String>,
+    /// `--cache-from`: the caches of others that are looked into, in this order.
+    pub cache_from: Vec<Arc<Import>>,
+    /// `--cache-to type=inline`: whether the image's manifest has the records of its steps.
+    pub inline_cache: bool,
+    /// When images are asked for in their registries.
+    pub pull: PullPolicy,
 }
 
 impl BuildRequest {
@@ -100,8 +108,23 @@ impl BuildRequest {
             ulimits: Vec::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            cache_from: Vec::new(),
+            inline_cache: false,
+            pull: PullPolicy::default(),
         }
     }
+}
+
+/// When an image is asked for in its registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// Always: its tag may have moved.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Where the files of a build context are.

@@ -10,7 +10,7 @@ mod source;
 
 use std::io;
 
-pub use compress::{Compression, compressed};
+pub use compress::{Compression, compress, compressed, known, store_manifest};
 pub use load::{Loaded, Wanted, load, load_one};
 pub use save::{ArchiveKind, save_archive, save_directory};
 pub use source::Source;
@@ -75,6 +75,9 @@ pub enum ArchiveError {
         /// The names that its images have.
         names: Vec<String>,
     },
+    /// It was not to go on.
+    #[error("cancelled")]
+    Cancelled,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

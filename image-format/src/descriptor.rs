@@ -100,6 +100,34 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// How well what is made for this platform suits a machine of the other, by containerd's rules: the
+    /// most where the variants are the same, less for older processors of the same kind, `None` where it
+    /// does not run there.
+    #[must_use]
+    pub fn suits(&self, wanted: &Platform) -> Option<u32> {
+        if (&self.os, &self.architecture) != (&wanted.os, &wanted.architecture) {
+            return None;
+        }
+        let (own, wanted) = (self.generation(), wanted.generation());
+        (own <= wanted).then_some(own)
+    }
+
+    /// The number of the variant; the one that the architecture alone stands for where none is said.
+    fn generation(&self) -> u32 {
+        let said = self.variant.as_deref().unwrap_or_default();
+        let number = said.strip_prefix('v').unwrap_or(said);
+        match number.parse() {
+            Ok(number) => number,
+            Err(_) => match self.architecture.as_str() {
+                "arm" => 7,
+                "arm64" => 8,
+                _ => 1,
+            },
+        }
+    }
+}
+
 impl std::fmt::Display for Platform {
     /// As in `linux/arm64/v8`.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,5 +136,32 @@ impl std::fmt::Display for Platform {
             Some(variant) => write!(formatter, "/{variant}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(architecture: &str, variant: &str) -> Platform {
+        Platform {
+            architecture: architecture.to_owned(),
+            os: "linux".to_owned(),
+            variant: Some(variant.to_owned()).filter(|variant| !variant.is_empty()),
+            extra: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn an_older_processor_of_the_kind_suits_less_and_a_newer_one_not_at_all() {
+        let suits = |own: (&str, &str), wanted: (&str, &str)| {
+            platform(own.0, own.1).suits(&platform(wanted.0, wanted.1))
+        };
+        assert_eq!(suits(("arm64", "v8"), ("arm64", "")), Some(8));
+        assert_eq!(suits(("arm64", ""), ("arm64", "v8")), Some(8));
+        assert!(suits(("arm", "v7"), ("arm", "")) > suits(("arm", "v6"), ("arm", "")));
+        assert_eq!(suits(("arm", "v7"), ("arm", "v6")), None);
+        assert_eq!(suits(("amd64", "v3"), ("amd64", "")), None);
+        assert_eq!(suits(("amd64", ""), ("arm64", "")), None);
     }
 }

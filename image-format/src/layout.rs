@@ -16,11 +16,14 @@
 //! Source: OCI image specification, `image-layout.md`.
 
 mod blob;
+mod compressed;
 mod fill;
 mod flush;
+mod follow;
 mod garbage;
 mod image;
 mod index;
+mod origin;
 mod remove;
 mod remover;
 #[cfg(test)]
@@ -37,6 +40,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
+pub use follow::Follower;
 pub use garbage::{Freed, Roots};
 pub(crate) use image::write_image_of;
 pub use image::{Image, Layer, write_annotated, write_image};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Platform};
 use crate::media_type;
 
 /// What an image is made of: its config and its layers, base first.
@@ -65,6 +65,34 @@ pub struct Index {
     /// Members that mkimg does not know, kept as they are.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+}
+
+impl Index {
+    /// The manifest or index that suits a platform best, of equals the first; an only one that says
+    /// nothing of its platform may be for any.
+    #[must_use]
+    pub fn choose(&self, wanted: &Platform) -> Option<&Descriptor> {
+        if let [only] = self.manifests.as_slice()
+            && only.platform.is_none()
+        {
+            return Some(only);
+        }
+        let suits = |entry: &Descriptor| entry.platform.as_ref()?.suits(wanted);
+        let all = self.manifests.iter().rev();
+        all.filter_map(|entry| Some((suits(entry)?, entry)))
+            .max_by_key(|(suits, _)| *suits)
+            .map(|(_, entry)| entry)
+    }
+
+    /// The platforms that it has something for, as in `linux/amd64`.
+    #[must_use]
+    pub fn platforms(&self) -> Vec<String> {
+        let all = self.manifests.iter();
+        let all = all.filter_map(|entry| entry.platform.as_ref());
+        // What tools say of attestations, which no machine runs.
+        let real = all.filter(|platform| platform.os != "unknown");
+        real.map(ToString::to_string).collect()
+    }
 }
 
 impl Default for Index {

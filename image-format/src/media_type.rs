@@ -61,6 +61,17 @@ pub fn oci_layer(media_type: &str) -> &str {
     }
 }
 
+/// Docker's name of a layer's media type, the other way round.
+#[must_use]
+pub fn docker_layer(media_type: &str) -> &str {
+    match media_type {
+        OCI_LAYER => "application/vnd.docker.image.rootfs.diff.tar",
+        OCI_LAYER_GZIP => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        OCI_LAYER_ZSTD => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        other => other,
+    }
+}
+
 /// Whether this names a file system layer that mkimg can unpack. What compression it is in, its
 /// first bytes say: other tools' media types are not always true.
 #[must_use]

@@ -26,7 +26,7 @@ mod targets;
 mod tests;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::layer::apply::{ApplyError, Target, apply};
 use crate::layer::pack::PackError;
-use crate::layout::{Layer, Store, StoreError, TmpDir};
+use crate::layout::{Layer, StoreError, TmpDir};
 
 /// Unpacks layers and keeps what was unpacked.
 ///
@@ -54,6 +54,21 @@ pub trait Snapshotter: Send + Sync {
     /// When a blob is missing or corrupt, a layer is hostile, or the disk is full. What was
     /// unpacked before stays.
     fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError>;
+
+    /// Unpacks one layer, given by its diff ID, on those below, which are unpacked. `tar` opens its tar, and
+    /// is not called where the layer is unpacked already.
+    ///
+    /// The tar is read to its end, where its reader has to fail if it was not the right one: nothing is kept
+    /// then.
+    ///
+    /// # Errors
+    /// When the tar cannot be read, the layer is hostile, or the disk is full.
+    fn unpack(
+        &self,
+        below: &[Digest],
+        diff_id: &Digest,
+        tar: &mut OpenTar<'_>,
+    ) -> Result<(), SnapshotError>;
 
     /// Makes in the directory `dir`, which is empty and on the store's file system, what is needed
     /// to write on top of a stack of layers, given by their diff IDs, base first.
@@ -88,6 +103,9 @@ pub trait Snapshotter: Send + Sync {
         leave_out: &[PathBuf],
     ) -> Result<Committed, SnapshotError>;
 }
+
+/// Opens a layer's tar.
+pub type OpenTar<'a> = dyn FnMut() -> Result<Box<dyn Read + Send>, StoreError> + 'a;
 
 /// A layer to unpack.
 #[derive(Clone, Debug)]
@@ -230,15 +248,14 @@ fn make_dir(dir: &Path) -> Result<(), SnapshotError> {
 
 /// Unpacks a layer; it is verified when that is done.
 fn unpack(
-    store: &Store,
-    layer: &LayerSource,
+    diff_id: &Digest,
+    tar: &mut OpenTar<'_>,
     dir: &Path,
     target: Target<'_>,
 ) -> Result<(), SnapshotError> {
-    let tar = store.layer_tar(&layer.blob, &layer.diff_id)?;
     // It reads to the end, where the digest is checked.
-    apply(tar, dir, target).map_err(|source| SnapshotError::Apply {
-        layer: layer.diff_id,
+    apply(tar()?, dir, target).map_err(|source| SnapshotError::Apply {
+        layer: *diff_id,
         source,
     })
 }

@@ -1,5 +1,5 @@
-//! What lies on other machines: files over HTTP and git repositories, fetched into the store's cache with
-//! no helper program. It is what [`builder::remote::Remote`] is for a real build.
+//! What lies on other machines: images in registries, files over HTTP and git repositories, fetched into the
+//! store with no helper program. It is what [`builder::remote::Remote`] is for a real build.
 //!
 //! For `ADD` a build is given a [`Network`]. A context that is fetched goes the same way, before the
 //! build begins:
@@ -42,22 +42,31 @@ pub mod client;
 pub mod git;
 pub mod http;
 pub mod kept;
+pub mod pull;
+pub mod push;
 pub mod registry;
+pub mod settings;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use builder::cancel::Cancel;
-use builder::remote::{Checkout, Download, GitSource, Remote, RemoteError};
-use image_format::layout::Store;
+use builder::remote::{
+    Checkout, Download, GitSource, HearPulling, ImageSource, Remote, RemoteError,
+};
+use image_format::layout::{Image, Store};
 
 use client::{Client, ClientError};
 use git::Dated;
 use kept::Kept;
+use pull::{Layers, Pull, PullError};
+use registry::{Registries, RegistryError, Settings, Unset};
 
 /// The way to other machines.
 pub struct Network {
     kept: Kept,
     client: OnceLock<Client>,
+    settings: Arc<dyn Settings>,
+    registries: OnceLock<Registries>,
 }
 
 impl Network {
@@ -67,7 +76,29 @@ impl Network {
         Self {
             kept: Kept::new(store),
             client: OnceLock::new(),
+            settings: Arc::new(Unset),
+            registries: OnceLock::new(),
         }
+    }
+
+    /// The same, with what is set for registries.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Arc<dyn Settings>) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The way to registries.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub fn registries(&self) -> Result<&Registries, RegistryError> {
+        if let Some(registries) = self.registries.get() {
+            return Ok(registries);
+        }
+        // Two threads may both make one: one of them is used.
+        let registries = Registries::new(Arc::clone(&self.settings))?;
+        Ok(self.registries.get_or_init(|| registries))
     }
 
     /// Checks out a repository, and says when its commit was made.
@@ -108,5 +139,26 @@ impl Remote for Network {
 
     fn git(&self, source: &GitSource, cancel: &Cancel) -> Result<Checkout, RemoteError> {
         Ok(self.dated(source, cancel)?.checkout)
+    }
+
+    fn image(
+        &self,
+        wanted: &ImageSource<'_>,
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<Image, RemoteError> {
+        let pulled = self.registries().map_err(PullError::from);
+        let pulled = pulled.and_then(|registries| {
+            let pull = Pull {
+                store: self.kept.store(),
+                registries,
+                layers: Layers::Stored,
+                hear,
+                cancel,
+            };
+            pull.image(wanted)
+        });
+        let pulled = pulled.map_err(|error| error.of(wanted.reference))?;
+        Ok(pulled.image)
     }
 }

@@ -7,6 +7,7 @@
 //! cache/v1/files/<context>      the digests of a context's files, so that unchanged ones are not read
 //! cache/v1/layers/<diff-id>     the paths in a layer, so that it need not be unpacked to be asked
 //! cache/v1/mounts/<key>/        the directories of cache mounts
+//! cache/v1/compressed/<diff-id>-<how>  what a layer is in a compression: see image-format's layout
 //! ```
 //!
 //! All of it can be removed at any time; all of it appears by rename.
@@ -17,6 +18,7 @@ pub mod key;
 pub mod layers;
 pub mod mounts;
 pub mod record;
+pub mod shared;
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
 use image_format::layout::{Layer, Store, write_image};
-use image_format::snapshot::{Committed, LayerSource, Prepared, RootMount, SnapshotError};
+use image_format::snapshot::{Committed, LayerSource, OpenTar, Prepared, RootMount, SnapshotError};
 
 use super::*;
 use crate::executor::fake::FakeExecutor;
@@ -31,6 +31,10 @@ struct FakeSnapshotter {
 impl Snapshotter for FakeSnapshotter {
     fn ensure(&self, _: &[LayerSource]) -> Result<(), SnapshotError> {
         self.ensured.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn unpack(&self, _: &[Digest], _: &Digest, _: &mut OpenTar<'_>) -> Result<(), SnapshotError> {
         Ok(())
     }
 

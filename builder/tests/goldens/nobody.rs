@@ -7,7 +7,7 @@ use builder::executor::{Executor, ExecutorError, Ran, RunStep};
 use builder::progress::Output;
 use image_format::digest::Digest;
 use image_format::snapshot::{
-    Committed, LayerSource, Prepared, RootMount, SnapshotError, Snapshotter,
+    Committed, LayerSource, OpenTar, Prepared, RootMount, SnapshotError, Snapshotter,
 };
 
 pub struct Nobody;
@@ -25,6 +25,10 @@ impl Executor for Nobody {
 
 impl Snapshotter for Nobody {
     fn ensure(&self, _: &[LayerSource]) -> Result<(), SnapshotError> {
+        panic!("nothing is to be unpacked");
+    }
+
+    fn unpack(&self, _: &[Digest], _: &Digest, _: &mut OpenTar<'_>) -> Result<(), SnapshotError> {
         panic!("nothing is to be unpacked");
     }
 

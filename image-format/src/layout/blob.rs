@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::flush::Flush;
+use super::follow::{Followed, Follower};
 use super::{Store, StoreError, io_error};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
@@ -44,7 +45,10 @@ impl Store {
     }
 
     /// Whether a blob is there with all its bytes, which are read for that.
-    fn holds(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn holds(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         if self.blob_size(digest)? != Some(size) {
             return Ok(false);
         }
@@ -134,6 +138,7 @@ impl Store {
                 flush: None,
             },
             hasher: Hasher::new(),
+            followed: None,
         })
     }
 
@@ -164,6 +169,7 @@ pub struct BlobWriter {
     pub(super) store: Store,
     pub(super) sink: Sink,
     pub(super) hasher: Hasher,
+    pub(super) followed: Option<Followed>,
 }
 
 /// The file that becomes a blob.
@@ -183,6 +189,27 @@ impl BlobWriter {
         self
     }
 
+    /// Reads the blob while it is written, from its beginning: a read waits for bytes that are still to
+    /// come, and the end is there when the blob is in the store. Where it does not get there, the last read
+    /// fails.
+    ///
+    /// # Errors
+    /// When the file cannot be opened once more.
+    pub fn follow(&mut self) -> Result<Follower, StoreError> {
+        let file = &self.sink.file;
+        let again = file.as_file().try_clone();
+        let again = again.map_err(io_error("open", file.path()))?;
+        let followed = self.followed.get_or_insert_default();
+        followed.grown(self.sink.written);
+        Ok(followed.follower(again))
+    }
+
+    /// The number of bytes that were written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.sink.written
+    }
+
     /// Puts the blob into the store; the same bytes twice are one blob.
     ///
     /// # Errors
@@ -192,6 +219,7 @@ impl BlobWriter {
             store,
             sink,
             hasher,
+            followed,
         } = self;
         let Sink {
             file,
@@ -219,6 +247,9 @@ impl BlobWriter {
             }
         }
         store.written().insert(digest);
+        if let Some(followed) = followed {
+            followed.end();
+        }
         Ok((digest, written))
     }
 
@@ -243,6 +274,9 @@ impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.sink.write(bytes)?;
         self.hasher.update(&bytes[..taken]);
+        if let Some(followed) = &self.followed {
+            followed.grown(self.sink.written);
+        }
         Ok(taken)
     }
 

@@ -126,6 +126,7 @@ impl Threads {
             sink: sink.map_err(io_error("write a blob in", &self.store.root().join("tmp")))?,
             hasher: hasher.unwrap_or_else(|panicked| panic::resume_unwind(panicked)),
             store: self.store,
+            followed: None,
         })
     }
 }

@@ -67,6 +67,7 @@ impl Store {
         let mut needed = Needed {
             blobs: roots.blobs,
             snapshots: BTreeSet::new(),
+            tars: BTreeSet::new(),
         };
         roots
             .stacks
@@ -75,6 +76,7 @@ impl Store {
         for entry in &self.index()?.manifests {
             self.mark(entry, &mut needed)?;
         }
+        self.mark_compressed_forms(&needed.tars, &mut needed.blobs)?;
         let mut freed = Freed::default();
         self.sweep(&self.root().join("blobs/sha256"), &needed.blobs, |path| {
             freed.bytes += fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
@@ -133,6 +135,7 @@ impl Store {
                 let bytes = self.read_document(&manifest.config)?;
                 let config: ImageConfig = serde_json::from_slice(&bytes).map_err(document)?;
                 needed.add_stack(&config.rootfs.diff_ids);
+                needed.tars.extend(config.rootfs.diff_ids);
             }
         }
         Ok(())
@@ -178,6 +181,8 @@ fn digest(name: &OsStr) -> Option<Digest> {
 struct Needed {
     blobs: BTreeSet<Digest>,
     snapshots: BTreeSet<Digest>,
+    /// The layers of images, by their diff IDs.
+    tars: BTreeSet<Digest>,
 }
 
 impl Needed {

@@ -143,15 +143,23 @@ fn check_layers(
 
 impl Store {
     /// Reads the image that a descriptor of a manifest or an index points at; of an index the one for this
-    /// machine.
+    /// machine, or, where there is none here, one that was pulled for another.
     ///
     /// # Errors
     /// When a document is missing, corrupt or no image's.
     pub fn image(&self, descriptor: &Descriptor) -> Result<Image, StoreError> {
-        self.image_for(descriptor, &Platform::host())
+        self.image_for(descriptor, None)
     }
 
-    fn image_for(&self, descriptor: &Descriptor, platform: &Platform) -> Result<Image, StoreError> {
+    /// As [`Store::image`], for a platform.
+    ///
+    /// # Errors
+    /// As [`Store::image`], and [`NotAnImage::Platform`].
+    pub fn image_for(
+        &self,
+        descriptor: &Descriptor,
+        platform: Option<&Platform>,
+    ) -> Result<Image, StoreError> {
         let (manifest_descriptor, manifest_bytes) = self.manifest_for(descriptor, platform)?;
         let digest = manifest_descriptor.digest;
         let document = |source| StoreError::Document {
@@ -178,10 +186,24 @@ impl Store {
         })
     }
 
+    /// What suits this machine; else, of what was pulled for another on purpose, the first that is here.
+    fn choose_here<'a>(&self, index: &'a Index) -> Option<&'a Descriptor> {
+        let chosen = index.choose(&Platform::host());
+        let is_here = |entry: &&Descriptor| {
+            let runnable = entry.platform.as_ref();
+            runnable.is_some_and(|platform| platform.os != "unknown")
+                && self.blob_path(&entry.digest).exists()
+        };
+        chosen
+            .filter(is_here)
+            .or_else(|| index.manifests.iter().find(is_here))
+            .or(chosen)
+    }
+
     fn manifest_for(
         &self,
         start: &Descriptor,
-        platform: &Platform,
+        wanted: Option<&Platform>,
     ) -> Result<(Descriptor, Vec<u8>), StoreError> {
         let mut descriptor = start.clone();
         for _ in 0..DEEPEST {
@@ -199,18 +221,17 @@ impl Store {
                     what: digest.to_string(),
                     source,
                 })?;
-            let fits = |entry: &&Descriptor| match &entry.platform {
-                Some(found) => found.runs(platform),
-                None => index.manifests.len() == 1,
+            let chosen = match wanted {
+                Some(platform) => index.choose(platform),
+                None => self.choose_here(&index),
             };
-            match index.manifests.iter().find(fits) {
+            match chosen {
                 Some(found) => descriptor = found.clone(),
                 None => {
-                    let there = index.manifests.iter();
-                    let there = there.filter_map(|entry| entry.platform.as_ref());
+                    let wanted = wanted.cloned().unwrap_or_else(Platform::host);
                     return not(NotAnImage::Platform {
-                        wanted: platform.to_string(),
-                        there: there.map(ToString::to_string).collect(),
+                        wanted: wanted.to_string(),
+                        there: index.platforms(),
                     });
                 }
             }
@@ -226,7 +247,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoImage`] with the nearest name, or [`StoreError::Ambiguous`].
     pub fn resolve(&self, name: &str) -> Result<Image, StoreError> {
-        self.resolve_for(name, &Platform::host())
+        self.find(name, None)
     }
 
     /// As [`Store::resolve`], and of a name that stands for images of several platforms the one of this.
@@ -234,6 +255,10 @@ impl Store {
     /// # Errors
     /// As [`Store::resolve`], and [`NotAnImage::Platform`].
     pub fn resolve_for(&self, name: &str, platform: &Platform) -> Result<Image, StoreError> {
+        self.find(name, Some(platform))
+    }
+
+    fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Image, StoreError> {
         let index = self.index()?;
         let wanted = name
             .parse::<Reference>()

@@ -8,3 +8,9 @@ pub(super) fn ids(stack: &[Digest]) -> Vec<Digest> {
     let ends = 1..=stack.len();
     ends.filter_map(|end| chain_id(&stack[..end])).collect()
 }
+
+/// The chain ID of a layer on those below.
+pub(super) fn above(below: &[Digest], layer: &Digest) -> Digest {
+    let stack = [below, &[*layer]].concat();
+    chain_id(&stack).unwrap_or(*layer)
+}

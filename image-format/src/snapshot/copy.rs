@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::{
-    Committed, Kind, LayerSource, Prepared, RootMount, SnapshotError, Snapshotter, chain, io_error,
-    make_dir, origin, publish, targets, unpack, write_layer,
+    Committed, Kind, LayerSource, OpenTar, Prepared, RootMount, SnapshotError, Snapshotter, chain,
+    io_error, make_dir, origin, publish, targets, unpack, write_layer,
 };
 use crate::config::chain_id;
 use crate::digest::Digest;
@@ -74,16 +74,17 @@ impl Copies {
         }
     }
 
-    fn unpack(
+    fn unpack_to(
         &self,
         below: &[Digest],
-        layer: &LayerSource,
+        diff_id: &Digest,
+        tar: &mut OpenTar<'_>,
         to: &Path,
     ) -> Result<(), SnapshotError> {
         let tmp = self.store.tmp_dir()?;
         let tree = tmp.path().join(ROOT);
         self.copy(below, &tree)?;
-        unpack(&self.store, layer, &tree, Target::InPlace)?;
+        unpack(diff_id, tar, &tree, Target::InPlace)?;
         publish::publish(&tree, to)
     }
 }
@@ -103,11 +104,22 @@ fn empty(dir: &Path) -> Result<(), SnapshotError> {
 impl Snapshotter for Copies {
     fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError> {
         let stack: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-        for (at, (layer, id)) in layers.iter().zip(chain::ids(&stack)).enumerate() {
-            let path = self.dir.join(id.hex());
-            publish::once(&path, || self.unpack(&stack[..at], layer, &path))?;
+        for (at, layer) in layers.iter().enumerate() {
+            self.unpack(&stack[..at], &layer.diff_id, &mut || {
+                self.store.layer_tar(&layer.blob, &layer.diff_id)
+            })?;
         }
         Ok(())
+    }
+
+    fn unpack(
+        &self,
+        below: &[Digest],
+        diff_id: &Digest,
+        tar: &mut OpenTar<'_>,
+    ) -> Result<(), SnapshotError> {
+        let path = self.dir.join(chain::above(below, diff_id).hex());
+        publish::once(&path, || self.unpack_to(below, diff_id, tar, &path))
     }
 
     fn prepare_in(&self, dir: &Path, stack: &[Digest]) -> Result<RootMount, SnapshotError> {

@@ -41,6 +41,20 @@ pub trait Settings: Send + Sync {
     fn credentials(&self, host: &str, repository: &str) -> Result<Credentials, RegistryError>;
 }
 
+impl<S: Settings + ?Sized> Settings for std::sync::Arc<S> {
+    fn endpoints(
+        &self,
+        reference: &Reference,
+        access: Access,
+    ) -> Result<Vec<Endpoint>, RegistryError> {
+        self.as_ref().endpoints(reference, access)
+    }
+
+    fn credentials(&self, host: &str, repository: &str) -> Result<Credentials, RegistryError> {
+        self.as_ref().credentials(host, repository)
+    }
+}
+
 /// Nothing is set: no mirrors, no logins, TLS everywhere but on loopback, where it is tried first and
 /// any certificate is good, as with docker.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use image_format::digest::Digest;
 use image_format::layout::Store;
 use image_format::snapshot::{
-    Committed, LayerSource, Prepared, RootMount, SnapshotError, Snapshotter, detect,
+    Committed, LayerSource, OpenTar, Prepared, RootMount, SnapshotError, Snapshotter, detect,
 };
 
 /// The best snapshots of a store, found when they are needed.
@@ -38,6 +38,15 @@ impl OnDemand {
 impl Snapshotter for OnDemand {
     fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError> {
         self.found()?.ensure(layers)
+    }
+
+    fn unpack(
+        &self,
+        below: &[Digest],
+        diff_id: &Digest,
+        tar: &mut OpenTar<'_>,
+    ) -> Result<(), SnapshotError> {
+        self.found()?.unpack(below, diff_id, tar)
     }
 
     fn prepare_in(&self, dir: &Path, stack: &[Digest]) -> Result<RootMount, SnapshotError> {

@@ -323,10 +323,7 @@ impl CopyError {
             Self::Beside { program, .. } => Some(format!("copy it to {program:?}")),
             Self::Missing { nearest, .. } => nearest.as_ref().map(meant),
             Self::Remote { .. } => Some("ADD fetches it".to_owned()),
-            Self::Fetch { source, .. } => match &**source {
-                RemoteError::Fetch { hint, .. } => hint.clone(),
-                RemoteError::Cancelled | RemoteError::NoWay { .. } => None,
-            },
+            Self::Fetch { source, .. } => source.hint(),
             Self::Archive { .. } => Some("with --unpack=false it is copied as it is".to_owned()),
             Self::NoAccount { linked: true, .. } => {
                 Some("with --link the image below is not looked at: give the number".to_owned())
