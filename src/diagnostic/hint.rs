@@ -66,6 +66,12 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(InputError::Store(error)) => store(error),
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
+        Error::Registry(error) => error.hint(),
+        Error::Login(error) => error.hint(),
+        Error::LoginRefused { .. } => Some(
+            "check user and password; many registries take a token in the password's place".into(),
+        ),
+        Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::Pull {
             nearest: Some(nearest),
             ..
@@ -73,9 +79,6 @@ fn known(error: &Error) -> Option<String> {
         Error::Pull { source, .. } => source.hint(),
         Error::TagOfAll(_) => Some("leave the tag out, or --all-tags".into()),
         Error::Platform(_) => Some("it takes OS/ARCHITECTURE, as in linux/arm64".into()),
-        Error::Registry(error) => error.hint(),
-        Error::Login(error) => error.hint(),
-        Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }
