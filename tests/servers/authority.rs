@@ -19,7 +19,9 @@ impl Authority {
         let authority = Self {
             dir: dir.to_owned(),
         };
-        authority.openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca");
+        authority.openssl(
+            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca",
+        );
         authority
     }
 

@@ -106,7 +106,11 @@ pub const PASSWORD: &str = "right:one";
 pub fn basic_auth(dir: &Path) -> Config {
     let path = dir.join("htpasswd");
     // bcrypt of the password
-    std::fs::write(&path, "tester:$2b$05$UqOgxfvyuKmRpxWA9ITqx.MYaZ6u0SGxecNGI40hHngnjn1Vu4qXe\n").unwrap();
+    std::fs::write(
+        &path,
+        "tester:$2b$05$UqOgxfvyuKmRpxWA9ITqx.MYaZ6u0SGxecNGI40hHngnjn1Vu4qXe\n",
+    )
+    .unwrap();
     let top = format!(
         "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
         path.display()

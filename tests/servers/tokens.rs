@@ -7,8 +7,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -75,7 +75,11 @@ impl Tokens {
 fn give(signer: &Signer, number: usize, request: &Request, seconds: u64, public: &str) -> Reply {
     let query = request.path.split_once('?').map_or("", |(_, query)| query);
     let body = String::from_utf8_lossy(&request.body).into_owned();
-    let form = if request.method == "POST" { &body } else { query };
+    let form = if request.method == "POST" {
+        &body
+    } else {
+        query
+    };
     let fields: Vec<(String, String)> = form
         .split('&')
         .filter_map(|field| field.split_once('='))
@@ -89,9 +93,7 @@ fn give(signer: &Signer, number: usize, request: &Request, seconds: u64, public:
     let basic = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
     let known = match request.header("authorization") {
         Some(login) => login == basic,
-        None => {
-            is("refresh_token", REFRESH) || is("username", USER) && is("password", PASSWORD)
-        }
+        None => is("refresh_token", REFRESH) || is("username", USER) && is("password", PASSWORD),
     };
     let anonymous = request.method == "GET" && request.header("authorization").is_none();
     if !known && !anonymous {
@@ -109,7 +111,10 @@ fn give(signer: &Signer, number: usize, request: &Request, seconds: u64, public:
             .collect();
         Some(serde_json::json!({"type": kind, "name": name, "actions": actions}))
     });
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let claims = serde_json::json!({
         "iss": ISSUER, "sub": if known { USER } else { "" }, "aud": SERVICE,
         "exp": now + seconds, "nbf": now - 10, "iat": now, "jti": number.to_string(),
