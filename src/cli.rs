@@ -117,6 +117,8 @@ pub enum Command {
     Import(commands::import::ImportArgs),
     /// Load images from an archive or an OCI image layout
     Load(commands::load::LoadArgs),
+    /// Push images to their registries
+    Push(commands::push::PushArgs),
     /// Save images to an archive or an OCI image layout
     Save(commands::save::SaveArgs),
     /// Log in to a registry
@@ -148,6 +150,7 @@ impl Command {
             Command::Rmi(args) => commands::rmi::run(&args, globals),
             Command::Import(args) => commands::import::run(&args, globals),
             Command::Load(args) => commands::load::run(&args, globals),
+            Command::Push(args) => commands::push::run(&args, globals),
             Command::Save(args) => commands::save::run(&args, globals),
             Command::Login(args) => commands::login::run(&args, globals),
             Command::Logout(args) => commands::logout::run(&args, globals),

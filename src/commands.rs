@@ -12,6 +12,7 @@ pub mod login;
 pub mod logout;
 pub mod ps;
 pub mod pull;
+pub mod push;
 pub mod rm;
 pub mod rmi;
 pub mod run;

@@ -14,6 +14,7 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::push::PushError;
 use remote::registry::RegistryError;
 use remote::settings::SettingsError;
 use runner::SandboxError;
@@ -74,7 +75,7 @@ pub enum Error {
         /// The name in the store that is nearest to one that is not in its registry.
         nearest: Option<String>,
     },
-    /// A tag was named where all are to be pulled.
+    /// A tag was named where all are meant.
     #[error("{0:?} names one image, and --all-tags is for all of a repository")]
     TagOfAll(String),
     /// A platform's name makes no sense.
@@ -102,6 +103,17 @@ pub enum Error {
     /// An image's config cannot be changed like that.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// An image was not pushed.
+    #[error("cannot push {name}")]
+    Push {
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: PushError,
+    },
+    /// A compression has no such level.
+    #[error("--compression-level: {0}")]
+    CompressionLevel(String),
     /// What should name an image does not.
     #[error("{name:?} cannot name an image")]
     Name {
@@ -250,7 +262,9 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) => true,
+            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) | Self::CompressionLevel(_) => {
+                true
+            }
             Self::Input(error) => error.is_usage(),
             _ => false,
         }

@@ -11,7 +11,7 @@ use remote::settings::UserSettings;
 use crate::cli::Globals;
 
 /// How registries are spoken to.
-#[derive(Args)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RegistryArgs {
     /// Demand TLS with a trusted certificate of every registry; =false takes any certificate, and no TLS
     /// where there is none [default: TLS, but where registries.conf says otherwise and on loopback]
@@ -28,7 +28,7 @@ pub struct RegistryArgs {
 }
 
 /// Where logins are.
-#[derive(Args)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct AuthFileArg {
     /// The file with logins [default: $REGISTRY_AUTH_FILE, else docker's config.json, and podman's
     /// auth.json to read]

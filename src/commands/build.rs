@@ -15,7 +15,7 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::{Remote, Unreached};
+use builder::remote::Unreached;
 use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
@@ -34,7 +34,7 @@ use arguments::{BuildArg, Epoch};
 use context::{ContextArgs, Reader};
 pub use given::GivenError;
 use nowhere::Nowhere;
-use on_demand::OnDemand;
+use on_demand::{Coming, OnDemand};
 use output::{OutputArgs, Outputs};
 
 pub use context::InputError;
@@ -163,6 +163,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
+        pull: args.pull_policy(),
+        progress: &display,
         time: Timestamp::from_secs(epoch.unwrap_or(DEFAULT_EPOCH)),
         cancel: &cancel,
     })?;
@@ -171,6 +173,9 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         arguments::settle(&mut build_args, epoch.unwrap_or(DEFAULT_EPOCH));
     }
     interrupt.begin();
+    if !args.offline {
+        store.set_supplier(network.way().clone());
+    }
     let request = BuildRequest {
         build_args,
         target: args.target.clone(),
@@ -196,11 +201,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let remote: &dyn Remote = match args.offline {
-        true => &Unreached(&network),
-        false => &network,
-    };
-    let built = match build(&request, rung, &display, remote) {
+    let built = match build(&request, rung, &display, &network, args.offline) {
         Ok(built) => built,
         Err(BuildError::Cancelled) => {
             return Err(ended(display, &interrupt, BuildError::Cancelled));
@@ -305,7 +306,8 @@ fn build(
     request: &BuildRequest,
     rung: Result<Rung, UsernsError>,
     display: &Display,
-    remote: &dyn Remote,
+    network: &remote::Network,
+    offline: bool,
 ) -> Result<Built, BuildError> {
     let executor: Box<dyn Executor> = match rung {
         Ok(Rung::Root) => {
@@ -321,11 +323,19 @@ fn build(
             Box::new(Nowhere(Arc::new(error)))
         }
     };
+    let coming = (!offline).then(|| Coming {
+        way: network.way(),
+        progress: display,
+        cancel: &request.cancel,
+    });
     let backend = Backend {
-        snapshotter: &OnDemand::new(&request.store),
+        snapshotter: &OnDemand::new(&request.store, coming),
         executor: executor.as_ref(),
         progress: display,
-        remote,
+        remote: match offline {
+            true => &Unreached(network),
+            false => network,
+        },
     };
     builder::build(request, backend)
 }

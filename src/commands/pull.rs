@@ -1,22 +1,20 @@
 //! `mkimg pull`, and the pulling of what other commands need.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::plan::parse_platform;
-use builder::remote::{ImageSource, RemoteError};
+use builder::remote::{ImageSource, Pulling, RemoteError};
 use builder::request::PullPolicy;
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::layout::{Image, Store, StoreError, name_of};
 use image_format::nearest::nearest;
 use image_format::reference::Reference;
-use image_format::snapshot;
+use image_format::snapshot::{self, LayerSource, Snapshotter};
 use remote::Network;
 use remote::pull::{Layers, Pull, PullError, Pulled};
 use remote::registry::Settings;
-use remote::settings::UserSettings;
 
 use crate::cli::Globals;
 use crate::error::Error;
@@ -53,6 +51,22 @@ pub enum Policy {
     Always,
     /// Never
     Never,
+}
+
+/// Flags of what asks a registry for its image.
+#[derive(Args, Clone, Debug)]
+pub struct AskArgs {
+    /// When its registry is asked for the image
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pull: Policy,
+    /// Pull nothing
+    #[arg(long)]
+    offline: bool,
+    /// Show no progress of a pull
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 impl From<Policy> for PullPolicy {
@@ -111,30 +125,27 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
 pub fn needed(
     store: &Store,
     name: &str,
-    policy: Policy,
-    settings: &Arc<UserSettings>,
-    quiet: bool,
+    asks: &AskArgs,
+    globals: &Globals,
 ) -> Result<Image, Error> {
+    let policy = match asks.offline {
+        true => PullPolicy::Never,
+        false => asks.pull.into(),
+    };
+    let network = asks.registry.network(store, globals);
     let mut here = store.resolve(name);
     let mut reference = name.parse::<Reference>().ok();
     if let Err(StoreError::NoImage { .. }) = here
-        && let Some(alias) = settings.alias(name)?
+        && let Some(alias) = network.way().alias(name).map_err(failed)?
     {
         here = store.resolve(&alias);
         reference = alias.parse().ok();
     }
-    let ask = match (&here, policy) {
-        (_, Policy::Never) | (Ok(_), Policy::Missing) => false,
-        // What is given by its ID has no name that could stand for something else.
-        (Ok(image), Policy::Always) => image.reference.is_some(),
-        (Err(StoreError::NoImage { .. }), _) => true,
-        (Err(_), _) => false,
-    };
+    let ask = policy.asks(&here);
     let Some(reference) = reference.filter(|_| ask) else {
         return Ok(here?);
     };
-    let network = Network::new(store).with_settings(Arc::clone(settings) as _);
-    let display = Pulls::new(quiet);
+    let display = Pulls::new(asks.quiet);
     if here.is_err() {
         display.note(&format!("Unable to find image '{name}' locally"));
     }
@@ -150,6 +161,34 @@ pub fn needed(
     let pulled = pulled?;
     display.note(&format!("Digest: {}", pulled.descriptor.digest));
     Ok(pulled.image)
+}
+
+/// Brings the layers that were not fetched with their image, and unpacks them all.
+pub fn rest(
+    store: &Store,
+    layers: &[LayerSource],
+    snapshotter: &dyn Snapshotter,
+    asks: &AskArgs,
+    globals: &Globals,
+) -> Result<(), Error> {
+    if asks.offline {
+        return Ok(());
+    }
+    let network = asks.registry.network(store, globals);
+    let display = Pulls::new(asks.quiet);
+    let hear = |what: Pulling<'_>| display.hear(what);
+    let cancel = Cancel::new();
+    let way = network.way();
+    let rest = way.layers(store, layers, Some(snapshotter), &hear, &cancel);
+    display.finish();
+    rest.map_err(failed)
+}
+
+fn failed(source: RemoteError) -> Error {
+    Error::Pull {
+        source,
+        nearest: None,
+    }
 }
 
 /// Reads the name of a platform.
@@ -227,7 +266,7 @@ impl Puller<'_> {
         let layers = snapshotter.as_deref();
         work(&Pull {
             store: self.store,
-            registries: self.network.registries()?,
+            registries: self.network.way().registries()?,
             layers: layers.map_or(Layers::Stored, Layers::Unpacked),
             hear: &|what| self.display.hear(what),
             cancel: &Cancel::new(),

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use image_format::layout::Store;
 use image_format::snapshot::{self, LayerSource};
-use remote::settings::UserSettings;
 use runner::container::{
     Console, Container, ContainerOptions, Name, NetworkMode, ProcessOptions, Signals, Variable,
     Volume, attach, environment,
@@ -17,11 +15,10 @@ use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
-use super::pull::{self, Policy};
+use super::pull::{self, AskArgs};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::Error;
-use crate::registries::RegistryArgs;
 
 /// Flags of `mkimg run`.
 #[derive(Args)]
@@ -82,17 +79,8 @@ pub struct RunArgs {
     /// Give it a terminal
     #[arg(short, long)]
     tty: bool,
-    /// When its registry is asked for the image
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    pull: Policy,
-    /// Pull nothing
-    #[arg(long)]
-    offline: bool,
-    /// Show no progress of a pull
-    #[arg(short, long)]
-    quiet: bool,
     #[command(flatten)]
-    registry: RegistryArgs,
+    asks: AskArgs,
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -103,15 +91,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     if args.tty && args.interactive && !is_terminal(std::io::stdin()) {
         return Err(Error::NotATerminal);
     }
-    let asks = Asks {
-        policy: if args.offline {
-            Policy::Never
-        } else {
-            args.pull
-        },
-        settings: args.registry.settings(globals),
-        quiet: args.quiet,
-    };
+    let asks = args.asks.clone();
     let (image_name, options, listeners) = options(args)?;
     // While there is one thread only. After the ports are bound: to root of a namespace, processes
     // outside of it that hold a port would be invisible.
@@ -119,7 +99,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // It starts while the container is made.
     let stage = Stage::start(options.network != NetworkMode::Host)?;
     let store = globals.open_store()?;
-    let (container, spec, signals) = create(store, &image_name, &asks, &options)?;
+    let (container, spec, signals) = create(store, &image_name, (&asks, globals), &options)?;
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
@@ -175,24 +155,19 @@ fn options(args: RunArgs) -> Result<(String, ContainerOptions, Listeners), Error
     Ok((image, options, listeners))
 }
 
-/// How a registry is asked for the image.
-struct Asks {
-    policy: Policy,
-    settings: Arc<UserSettings>,
-    quiet: bool,
-}
-
 /// Makes the container. The store is not held any longer than that, so that garbage can be collected
 /// while the container runs.
 fn create(
     store: Store,
     image_name: &str,
-    asks: &Asks,
+    (asks, globals): (&AskArgs, &Globals),
     options: &ContainerOptions,
 ) -> Result<(Container, SandboxSpec, Signals), Error> {
-    let image = pull::needed(&store, image_name, asks.policy, &asks.settings, asks.quiet)?;
+    let image = pull::needed(&store, image_name, asks, globals)?;
     let snapshotter = snapshot::detect(&store, None)?;
-    snapshotter.ensure(&LayerSource::of_image(&image))?;
+    let layers = LayerSource::of_image(&image);
+    pull::rest(&store, &layers, &*snapshotter, asks, globals)?;
+    snapshotter.ensure(&layers)?;
     // From here on a signal is for the container, and ends nothing half-way.
     let signals = Signals::block(options.window.is_some())?;
     let made = Container::create(&store, &*snapshotter, &image, image_name, options);

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output::{self, archive as archive_file, file};
+use crate::registries::RegistryArgs;
 use crate::signals::Unfinished;
 
 /// Flags of `mkimg save`.
@@ -48,6 +49,13 @@ enum SaveFormat {
 /// Saves images and their names.
 pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let (store, unfinished) = globals.open_store_tidily()?;
+    // What was not fetched with its image is needed now.
+    store.set_supplier(
+        RegistryArgs::default()
+            .network(&store, globals)
+            .way()
+            .clone(),
+    );
     let images = args.images.iter().map(|name| store.resolve(name));
     let images = images.collect::<Result<Vec<Image>, _>>()?;
     let kind = match (args.format, &args.output) {

@@ -9,6 +9,7 @@ use image_format::import::ImportError;
 use image_format::layout::{NotAnImage, StoreError};
 use image_format::reference::ReferenceError;
 
+use remote::push::PushError;
 use runner::container::NetworkMode;
 
 use crate::commands::build::InputError;
@@ -68,6 +69,10 @@ fn known(error: &Error) -> Option<String> {
         Error::Usage(error) => error.hint().map(Into::into),
         Error::Registry(error) => error.hint(),
         Error::Settings(error) => error.hint(),
+        Error::Push { source, .. } => match source {
+            PushError::Store(error) => store(error),
+            error => error.hint(),
+        },
         Error::LoginRefused { .. } => Some(
             "check user and password; many registries take a token in the password's place".into(),
         ),
@@ -105,6 +110,7 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::ForeignOwner { .. } | StoreError::NotAStore(_) => {
             Some("use another directory with --root DIR".into())
         }
+        StoreError::Elsewhere { source: None, .. } => Some("leave --offline out".into()),
         StoreError::Corrupt { .. } | StoreError::Missing(_) | StoreError::Size { .. } => {
             Some("mkimg verify lists all that is damaged in the store".into())
         }
