@@ -13,6 +13,7 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::registry::RegistryError;
 use runner::SandboxError;
 use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
 use runner::network::{ListenError, ProxyError};
@@ -110,6 +111,9 @@ pub enum Error {
         /// Its value.
         value: String,
     },
+    /// There is no way to registries.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// There is no user namespace to work in.
     #[error(transparent)]
     Userns(#[from] UsernsError),

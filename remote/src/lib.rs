@@ -42,6 +42,7 @@ pub mod http;
 pub mod kept;
 pub mod pull;
 pub mod registry;
+pub mod shared_cache;
 
 use std::sync::{Arc, OnceLock};
 
@@ -62,7 +63,7 @@ pub struct Network {
     kept: Kept,
     client: OnceLock<Client>,
     settings: Arc<dyn Settings>,
-    registries: OnceLock<Registries>,
+    registries: OnceLock<Arc<Registries>>,
 }
 
 impl Network {
@@ -88,13 +89,13 @@ impl Network {
     ///
     /// # Errors
     /// When there can be none.
-    pub fn registries(&self) -> Result<&Registries, RegistryError> {
+    pub fn registries(&self) -> Result<&Arc<Registries>, RegistryError> {
         if let Some(registries) = self.registries.get() {
             return Ok(registries);
         }
         // Two threads may both make one: one of them is used.
         let registries = Registries::new(Arc::clone(&self.settings))?;
-        Ok(self.registries.get_or_init(|| registries))
+        Ok(self.registries.get_or_init(|| Arc::new(registries)))
     }
 
     /// Checks out a repository, and says when its commit was made.

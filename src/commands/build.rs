@@ -7,6 +7,7 @@ mod given;
 mod nowhere;
 mod on_demand;
 mod output;
+mod shared_cache;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::OnDemand;
 use output::{OutputArgs, Outputs};
+use shared_cache::SharedCacheArgs;
 
 pub use context::InputError;
 pub use output::{UsageError, WriteError};
@@ -46,6 +48,8 @@ pub struct BuildArgs {
     context: ContextArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    shared_cache: SharedCacheArgs,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
@@ -179,6 +183,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         keep: outputs.keep,
         labels: outputs.labels.clone(),
         annotations: outputs.annotations.clone(),
+        cache_from: args.shared_cache.imports(&network)?,
+        inline_cache: args.shared_cache.inline(),
         named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
@@ -209,6 +215,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     };
     tell(&display, &outputs, &built);
     let written = outputs.write(&request.store, &built, &request.cancel);
+    if written.is_ok() {
+        let exports = args.shared_cache.exports(&network)?;
+        exports.run(&request.store, &built, &display, &request.cancel);
+    }
     display.finish();
     match (written, interrupt.signal()) {
         (Err(Error::Output(WriteError::Cancelled)), Some(signal)) => {

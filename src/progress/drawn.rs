@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runner::terminal::WindowSize;
 
 use super::lines::Streams;
-use super::{checked, missed, title};
+use super::{checked, imported, missed, title};
 use crate::output::units;
 
 /// How often times are drawn anew.
@@ -129,6 +129,7 @@ impl Drawn {
                 self.print(&format!("warning: {message}{}", line.unwrap_or_default()));
             }
             Event::Check { warning } => self.print(&checked(warning)),
+            Event::Import { name, read } => self.print(&imported(name, read)),
             _ => {}
         }
     }
