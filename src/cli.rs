@@ -86,6 +86,8 @@ pub enum Command {
     Check(commands::check::CheckArgs),
     /// Run a program in a new container
     Run(commands::run::RunArgs),
+    /// Bring images from registries into the store
+    Pull(commands::pull::PullArgs),
     /// List the containers
     Ps(commands::ps::PsArgs),
     /// Remove containers
@@ -122,6 +124,7 @@ impl Command {
             Command::Build(args) => commands::build::run(&args, globals),
             Command::Check(args) => commands::check::run(&args, globals),
             Command::Run(args) => commands::run::run(args, globals),
+            Command::Pull(args) => commands::pull::run(&args, globals),
             Command::Ps(args) => commands::ps::run(&args, globals),
             Command::Rm(args) => commands::rm::run(&args, globals),
             Command::Images(args) => commands::images::run(&args, globals),

@@ -9,6 +9,7 @@ pub mod import;
 pub mod inspect;
 pub mod load;
 pub mod ps;
+pub mod pull;
 pub mod rm;
 pub mod rmi;
 pub mod run;

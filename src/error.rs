@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use builder::cache::CacheError;
 use builder::cache::mounts::{CacheArchiveError, CacheMountError};
+use builder::remote::RemoteError;
 use builder::{BuildError, ChangeError};
 use image_format::archive::ArchiveError;
 use image_format::closure::ClosureError;
@@ -64,6 +65,20 @@ pub enum Error {
     /// Images could not be loaded or saved.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An image could not be pulled.
+    #[error("{source}")]
+    Pull {
+        /// Why.
+        source: RemoteError,
+        /// The name in the store that is nearest to one that is not in its registry.
+        nearest: Option<String>,
+    },
+    /// A tag was named where all are to be pulled.
+    #[error("{0:?} names one image, and --all-tags is for all of a repository")]
+    TagOfAll(String),
+    /// A platform's name makes no sense.
+    #[error("{0:?} is not a platform")]
+    Platform(String),
     /// What a program needs could not be found.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -214,7 +229,7 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) => true,
+            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) => true,
             Self::Input(error) => error.is_usage(),
             _ => false,
         }

@@ -1,6 +1,7 @@
 //! What a build tells while it runs, for people: the only place that draws. All of it goes to standard error.
 
 mod drawn;
+mod layers;
 mod lines;
 mod plain;
 
@@ -16,6 +17,7 @@ use crate::diagnostic;
 use crate::error::Error;
 use crate::output;
 use drawn::Drawn;
+pub use layers::Pulls;
 pub use lines::shown;
 use plain::Plain;
 

@@ -6,21 +6,20 @@ use image_format::layout::{Store, StoreError, name_of, write_annotated};
 
 use crate::cache::shared;
 use crate::error::BuildError;
-use crate::execute::{Built, BuiltStep};
+use crate::execute::BuiltStep;
 use crate::leak::Search;
 use crate::request::BuildRequest;
 use crate::stage::StageState;
 
-/// Makes the stage's image with the labels and annotations of the request, and gives it its names. `steps` are those
-/// of the build.
-/// `created` is the time in its config. An image that holds a secret gets none.
+/// Makes the stage's image with the labels and annotations of the request, and gives it its names.
+/// `steps` are those of the build, `created` is the time in its config. An image that holds a secret gets none. Gives its manifest and its ID.
 pub(crate) fn commit(
     request: &BuildRequest,
     mut stage: StageState,
-    steps: Vec<BuiltStep>,
+    steps: &[BuiltStep],
     created: &str,
     secrets: &Search<'_>,
-) -> Result<Built, BuildError> {
+) -> Result<(Descriptor, Digest), BuildError> {
     let store = &request.store;
     stage.config.created = Some(created.to_owned());
     let labels = request.labels.clone();
@@ -40,7 +39,7 @@ pub(crate) fn commit(
     let own = stage.layers[stage.durable..].iter();
     let mut new: Vec<Digest> = own.map(|layer| layer.digest).collect();
     if request.inline_cache {
-        let records = shared::inline(&steps).annotation(&stage.layers);
+        let records = shared::inline(steps).annotation(&stage.layers);
         annotations.insert(shared::document::ANNOTATION.to_owned(), records);
     }
     let manifest = write_annotated(store, &stage.config, stage.layers, annotations)?;
@@ -54,11 +53,7 @@ pub(crate) fn commit(
             store.keep(&manifest)?;
         }
     }
-    Ok(Built {
-        manifest,
-        id,
-        steps,
-    })
+    Ok((manifest, id))
 }
 
 /// Whether the index has all of it already; what it has is durable.

@@ -10,6 +10,7 @@ use crate::context::ContextError;
 use crate::dockerfile::{ParseError, Span, Stage};
 use crate::leak::LeakError;
 use crate::plan::PlanError;
+use crate::remote::RemoteError;
 use crate::step::{CopyError, RunError};
 
 /// Why a build failed.
@@ -46,6 +47,16 @@ pub enum BuildError {
         nearest: Option<String>,
         /// Where it is named.
         span: Span,
+    },
+    /// An image that a stage needs cannot be had from its registry.
+    #[error("{source}")]
+    Pull {
+        /// The name in the store that is nearest to it, where the store has no such image.
+        nearest: Option<String>,
+        /// Where it is named.
+        span: Span,
+        /// Why.
+        source: RemoteError,
     },
     /// An image that a stage needs cannot be used.
     #[error("cannot use the image {name:?}")]
@@ -169,6 +180,7 @@ impl BuildError {
             Self::Parse(error) => Some(error.span).filter(|span| span.line > 0),
             Self::Plan(error) => error.span(),
             Self::NoBase { span, .. }
+            | Self::Pull { span, .. }
             | Self::Base { span, .. }
             | Self::Platform { span, .. }
             | Self::Trigger { span, .. } => Some(*span),
@@ -197,10 +209,17 @@ impl BuildError {
             } => Some(format!("did you mean {name:?}?")),
             Self::NoBase { name, .. } => Some(match name.parse::<Reference>() {
                 Err(wrong) => format!("no image can have this name: {wrong}"),
-                Ok(_) => "images are not pulled yet: bring it in with `mkimg load` or \
-                          `mkimg import`; `mkimg images` lists those that are there"
-                    .to_owned(),
+                Ok(_) => {
+                    "nothing is pulled in this build; `mkimg images` lists those that are there"
+                        .to_owned()
+                }
             }),
+            Self::Pull {
+                nearest: Some(name),
+                source: RemoteError::NoImage { .. },
+                ..
+            } => Some(format!("did you mean {name:?}, which is in the store?")),
+            Self::Pull { source, .. } => source.hint(),
             Self::Platform { name, wanted, .. } => Some(format!(
                 "bring in {name:?} for {wanted}, or leave --platform out"
             )),

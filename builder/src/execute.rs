@@ -4,6 +4,7 @@ mod arguments;
 mod base;
 mod cached;
 mod files;
+mod find;
 mod follow;
 mod layers;
 mod mounts;
@@ -38,6 +39,8 @@ use crate::step::run::EPOCH;
 use base::Bases;
 pub use cached::BuiltStep;
 use files::Files;
+use find::Finder;
+pub use find::Material;
 use follow::Build;
 
 /// Who does the work, and who hears of it.
@@ -62,6 +65,8 @@ pub struct Built {
     pub id: Digest,
     /// The steps that make layers, or could, in the order of the stages.
     pub steps: Vec<BuiltStep>,
+    /// The images that it was built of, in the order of their names.
+    pub materials: Vec<Material>,
 }
 
 /// Builds an image.
@@ -91,7 +96,8 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     }
     let globals = Globals::new(&request.platform, given);
     let mut warnings = check::before_plan(&dockerfile, &checks, &globals);
-    let planned = plan(request, dockerfile, &globals);
+    let mut finder = Finder::new(request, backend);
+    let planned = plan(request, dockerfile, &globals, &mut finder);
     let (plan, bases) = planned.inspect_err(|_| tell(progress, &warnings))?;
     let (epoch, created) = epoch(&plan.globals)?;
     progress.event(Event::Planned { steps: &plan.steps });
@@ -143,8 +149,14 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
     progress.event(Event::Writing);
     let steps = build.steps.into_inner();
     let steps = steps.unwrap_or_else(PoisonError::into_inner);
-    let steps = steps.into_values().collect();
-    commit(request, target, steps, &build.created, &build.secrets)
+    let steps: Vec<BuiltStep> = steps.into_values().collect();
+    let (manifest, id) = commit(request, target, &steps, &build.created, &build.secrets)?;
+    Ok(Built {
+        manifest,
+        id,
+        steps,
+        materials: finder.materials(),
+    })
 }
 
 /// Plans the build, with the triggers that images bring: they may name further stages and images, which may
@@ -153,6 +165,7 @@ fn plan(
     request: &BuildRequest,
     dockerfile: Dockerfile,
     globals: &Globals,
+    finder: &mut Finder<'_>,
 ) -> Result<(BuildPlan, Result<Bases, BuildError>), PlanError> {
     let target = request.target.as_deref();
     let make = |dockerfile| {
@@ -161,7 +174,7 @@ fn plan(
     };
     let mut plan = make(dockerfile)?;
     loop {
-        let bases = Bases::resolve(request, &plan);
+        let bases = Bases::resolve(&plan, finder);
         let triggers = bases.as_ref().map(|bases| bases.triggers(&plan));
         let triggers = triggers.unwrap_or_default();
         if triggers.is_empty() {

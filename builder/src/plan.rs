@@ -25,7 +25,7 @@ use trigger::follow_stages;
 pub use error::PlanError;
 pub use globals::Globals;
 pub(crate) use globals::name_of;
-pub(crate) use platform::parse as parse_platform;
+pub use platform::parse as parse_platform;
 pub(crate) use trigger::follow as follow_triggers;
 
 /// What is to be done for one image.

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use image_format::digest::Digest;
 use image_format::layout::Layer;
 
 use crate::cache::explain::Reason;
 use crate::cache::shared::ImportError;
 use crate::dockerfile::Span;
 use crate::dockerfile::check::Warning;
+use crate::remote::Pulling;
 
 /// Takes a build's events. Called from several threads at once; it must not block for long.
 pub trait Progress: Send + Sync {
@@ -80,11 +82,25 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The steps that are going to be taken, stage by stage. The first event, but where there is no plan:
-    /// then what the checks found is all that comes.
+    /// The steps that are going to be taken, stage by stage. Before it come only those of images, and, where
+    /// there is no plan, what the checks found.
     Planned {
         /// The steps, by their numbers.
         steps: &'a [StepInfo],
+    },
+    /// What the name of an image stands for in this build.
+    Resolved {
+        /// The name, as it is written.
+        name: &'a str,
+        /// The digest of the manifest or index.
+        digest: Digest,
+    },
+    /// An image comes from its registry.
+    Pulling {
+        /// Its name, as it is written.
+        name: &'a str,
+        /// What happens.
+        what: Pulling<'a>,
     },
     /// A step begins.
     Started {

@@ -115,6 +115,16 @@ pub enum RemoteError {
         /// What the registry said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The image could not be pulled.
+    #[error("cannot pull {name}")]
+    Pull {
+        /// The image, as people write it.
+        name: String,
+        /// What to do, where something is known.
+        hint: Option<String>,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It could not be fetched.
     #[error("cannot fetch {url}")]
     Fetch {
@@ -132,7 +142,9 @@ impl RemoteError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Fetch { hint, .. } | Self::NoImage { hint, .. } => hint.clone(),
+            Self::Fetch { hint, .. } | Self::NoImage { hint, .. } | Self::Pull { hint, .. } => {
+                hint.clone()
+            }
             Self::Cancelled | Self::NoWay { .. } => None,
         }
     }

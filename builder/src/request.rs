@@ -73,6 +73,8 @@ pub struct BuildRequest {
     pub cache_from: Vec<Arc<Import>>,
     /// `--cache-to type=inline`: whether the image's manifest has the records of its steps.
     pub inline_cache: bool,
+    /// When images are asked for in their registries.
+    pub pull: PullPolicy,
 }
 
 impl BuildRequest {
@@ -108,8 +110,21 @@ impl BuildRequest {
             annotations: BTreeMap::new(),
             cache_from: Vec::new(),
             inline_cache: false,
+            pull: PullPolicy::default(),
         }
     }
+}
+
+/// When an image is asked for in its registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// Always: its tag may have moved.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Where the files of a build context are.

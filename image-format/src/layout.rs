@@ -23,6 +23,7 @@ mod follow;
 mod garbage;
 mod image;
 mod index;
+mod origin;
 mod remove;
 mod remover;
 #[cfg(test)]

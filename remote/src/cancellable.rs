@@ -9,6 +9,10 @@ use tokio::time::{sleep, timeout};
 /// How often the flag is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// The flag was set.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancelled;
+
 /// What comes of `future`; `None` when the flag was set before it was there.
 pub async fn unless<T>(cancel: &Cancel, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);

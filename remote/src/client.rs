@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a connection may take to stand.
@@ -13,7 +15,7 @@ pub const CONNECT: Duration = Duration::from_secs(30);
 /// How long a server may be silent; a transfer as such may take as long as it moves.
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// As many redirections are followed; browsers give up at 20.
-const MOST_REDIRECTS: usize = 10;
+pub(crate) const MOST_REDIRECTS: usize = 10;
 
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
@@ -45,20 +47,8 @@ impl Client {
     /// # Errors
     /// When there are certificates that cannot be read.
     pub fn new() -> Result<Self, ClientError> {
-        let mut roots = RootCertStore::empty();
-        let mut found = rustls_native_certs::load_native_certs();
-        // Some that make no sense among others are usual.
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            if let Some(error) = found.errors.pop() {
-                return Err(ClientError::Certificates(error));
-            }
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+        let tls = tls()?
+            .with_root_certificates(machine_roots()?)
             .with_no_client_auth();
         Ok(Self { tls })
     }
@@ -75,12 +65,8 @@ impl Client {
         &self,
         work: impl FnOnce(&Runtime, &reqwest::Client) -> T,
     ) -> Result<T, ClientError> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("mkimg/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(self.tls.clone())
+        let client = builder(self.tls.clone())
             .redirect(Policy::limited(MOST_REDIRECTS))
-            .referer(false)
-            .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .build()?;
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -90,6 +76,39 @@ impl Client {
         runtime.shutdown_background();
         Ok(done)
     }
+}
+
+/// What all clients have in common.
+pub(crate) fn builder(tls: ClientConfig) -> ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("mkimg/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls)
+        .referer(false)
+        .connect_timeout(CONNECT)
+}
+
+/// TLS, for which there is yet to be said whom it trusts.
+pub(crate) fn tls() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()
+}
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Whom the machine trusts; see [`Client::new`].
+pub(crate) fn machine_roots() -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    let mut found = rustls_native_certs::load_native_certs();
+    // Some that make no sense among others are usual.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        if let Some(error) = found.errors.pop() {
+            return Err(ClientError::Certificates(error));
+        }
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(roots)
 }
 
 /// An address as it may be shown: without its password.

@@ -1,9 +1,9 @@
 //! Files over HTTP: what was fetched before is asked for by what the server then said of it, and comes
 //! anew only when it has changed.
 
-mod attempt;
 mod disposition;
 mod error;
+mod request;
 mod transfer;
 
 use std::fs;
@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::kept::{Kept, Kind, Record};
-pub(crate) use attempt::send;
 pub(crate) use disposition::decode;
 pub use error::HttpError;
+pub(crate) use request::send;
 use transfer::{Outcome, Transfer};
 
 /// What a server said of a file.

@@ -35,12 +35,15 @@
 //!   checkouts/<sha256 of what>/      a repository each, at one commit
 //! ```
 
+mod attempt;
+pub mod broken;
 mod cancellable;
 pub mod client;
 pub mod git;
 pub mod http;
 pub mod kept;
 pub mod pull;
+pub mod push;
 pub mod registry;
 pub mod shared_cache;
 

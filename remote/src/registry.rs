@@ -15,30 +15,47 @@
 //! # }
 //! ```
 
+mod auth;
+mod blob;
+mod challenge;
+mod connections;
 pub mod credentials;
 pub mod endpoint;
 mod error;
+mod list;
+mod login;
+mod manifest;
+mod mirrors;
+mod part;
+mod place;
 mod repository;
+mod said;
+mod scope;
 mod settings;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use builder::cancel::Cancel;
 use image_format::reference::Reference;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::client::ClientError;
+use crate::client::{ClientError, SILENCE};
+pub use blob::Blob;
 use credentials::{Credentials, Secret};
 use endpoint::Endpoint;
 pub use error::RegistryError;
-pub use repository::{Blob, Manifest, Put, Referrers, Repository, TagOrDigest};
+pub use list::referrers_tag;
+use mirrors::Places;
+use place::Shared;
+pub use repository::{Manifest, Put, Referrers, Repository, TagOrDigest};
 pub use settings::{Access, Settings, Unset, is_loopback};
 pub use upload::Source;
 
 /// The way to all registries: what is set for them, connections, tokens. One a process.
 pub struct Registries {
-    settings: Arc<dyn Settings>,
+    shared: Arc<Shared>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -49,9 +66,20 @@ impl Registries {
     /// # Errors
     /// When there can be no runtime.
     pub fn new(settings: impl Settings + 'static) -> Result<Self, RegistryError> {
+        Self::patient(settings, SILENCE)
+    }
+
+    /// The same, where servers may be silent for so long.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn patient(
+        settings: impl Settings + 'static,
+        silence: Duration,
+    ) -> Result<Self, RegistryError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            settings: Arc::new(settings),
+            shared: Arc::new(Shared::new(settings, silence)),
             runtime: Some(runtime.map_err(ClientError::Runtime)?),
         })
     }
@@ -74,10 +102,25 @@ impl Registries {
         &self,
         reference: &Reference,
         access: Access,
-        _cancel: &Cancel,
+        cancel: &Cancel,
     ) -> Result<Repository, RegistryError> {
-        self.settings.endpoints(reference, access)?;
-        Ok(Repository {})
+        let mut endpoints = self.shared.settings.endpoints(reference, access)?;
+        let Some(origin) = endpoints.pop() else {
+            return Err(RegistryError::Nowhere(reference.to_string()));
+        };
+        if access == Access::Push {
+            endpoints.clear();
+        }
+        let actions: &[&str] = match access {
+            Access::Pull => &["pull"],
+            Access::Push => &["pull", "push"],
+        };
+        let mut places = Vec::with_capacity(endpoints.len() + 1);
+        for endpoint in endpoints {
+            places.push(self.shared.place(endpoint, actions, cancel, true));
+        }
+        places.push(self.shared.place(origin, actions, cancel, false));
+        Ok(Repository::new(Places::new(places)))
     }
 
     /// Tries a login. Gives the identity token that a registry wants to be kept in the password's
@@ -87,11 +130,11 @@ impl Registries {
     /// When the registry refuses it or cannot be spoken to.
     pub async fn log_in(
         &self,
-        _endpoint: &Endpoint,
-        _credentials: &Credentials,
-        _cancel: &Cancel,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        cancel: &Cancel,
     ) -> Result<Option<Secret>, RegistryError> {
-        Err(RegistryError::Unsupported("logging in"))
+        login::try_login(endpoint, credentials, self.shared.silence, cancel).await
     }
 }
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Remote;
-use builder::request::{DEFAULT_EPOCH, RunNetwork};
+use builder::remote::{Offline, Remote};
+use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
@@ -25,6 +25,7 @@ use image_format::layer::Timestamp;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
+use super::pull::RegistryArgs;
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::{BuildFailure, Error};
@@ -92,9 +93,14 @@ pub struct BuildArgs {
     /// Print nothing but the image's ID
     #[arg(short, long)]
     quiet: bool,
-    /// Not supported yet: mkimg pulls from no registry
-    #[arg(long, hide = true)]
-    pull: bool,
+    /// When registries are asked for images: missing, always or never; alone it is always [default: missing]
+    #[arg(long, num_args = 0..=1, default_missing_value = "always", require_equals = true, value_name = "WHEN")]
+    pull: Option<PullWhen>,
+    /// Pull and fetch nothing
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// What never is left: containers of steps
     #[arg(long, hide = true)]
     rm: bool,
@@ -157,7 +163,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
     // What it fetched stays as long as it does.
-    let network = remote::Network::new(&store);
+    let network = args.registry.network(&store);
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
@@ -185,6 +191,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         annotations: outputs.annotations.clone(),
         cache_from: args.shared_cache.imports(&network)?,
         inline_cache: args.shared_cache.inline(),
+        pull: args.pull_policy(),
         named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         cancel,
@@ -195,7 +202,11 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let built = match build(&request, rung, &display, &network) {
+    let remote: &dyn Remote = match args.offline {
+        true => &Offline,
+        false => &network,
+    };
+    let built = match build(&request, rung, &display, remote) {
         Ok(built) => built,
         Err(BuildError::Cancelled) => {
             return Err(ended(display, &interrupt, BuildError::Cancelled));
@@ -232,12 +243,31 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// When registries are asked for images; docker's flag takes a truth value too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PullWhen {
+    /// When the store does not have them
+    #[value(alias = "false")]
+    Missing,
+    /// Always: tags may have moved
+    #[value(alias = "true")]
+    Always,
+    /// Never
+    Never,
+}
+
 impl BuildArgs {
+    fn pull_policy(&self) -> PullPolicy {
+        match self.pull {
+            _ if self.offline => PullPolicy::Never,
+            None | Some(PullWhen::Missing) => PullPolicy::Missing,
+            Some(PullWhen::Always) => PullPolicy::Always,
+            Some(PullWhen::Never) => PullPolicy::Never,
+        }
+    }
+
     /// Refuses what cannot be followed, and says of what needs nothing done that it is so.
     fn refuse(&self) -> Result<(), Error> {
-        if self.pull {
-            return Err(UsageError::Pull.into());
-        }
         let host = Platform::host().to_string();
         if let Some(asked) = self.platform.as_ref().filter(|asked| **asked != host) {
             let asked = asked.clone();

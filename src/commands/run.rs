@@ -15,6 +15,7 @@ use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
+use super::pull::{self, Policy, RegistryArgs};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::Error;
@@ -78,6 +79,17 @@ pub struct RunArgs {
     /// Give it a terminal
     #[arg(short, long)]
     tty: bool,
+    /// When its registry is asked for the image
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pull: Policy,
+    /// Pull nothing
+    #[arg(long)]
+    offline: bool,
+    /// Show no progress of a pull
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -88,6 +100,15 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     if args.tty && args.interactive && !is_terminal(std::io::stdin()) {
         return Err(Error::NotATerminal);
     }
+    let asks = Asks {
+        policy: if args.offline {
+            Policy::Never
+        } else {
+            args.pull
+        },
+        registry: args.registry,
+        quiet: args.quiet,
+    };
     let (image_name, options, listeners) = options(args)?;
     // While there is one thread only. After the ports are bound: to root of a namespace, processes
     // outside of it that hold a port would be invisible.
@@ -95,7 +116,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // It starts while the container is made.
     let stage = Stage::start(options.network != NetworkMode::Host)?;
     let store = globals.open_store()?;
-    let (container, spec, signals) = create(store, &image_name, &options)?;
+    let (container, spec, signals) = create(store, &image_name, asks, &options)?;
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
@@ -151,14 +172,23 @@ fn options(args: RunArgs) -> Result<(String, ContainerOptions, Listeners), Error
     Ok((image, options, listeners))
 }
 
+/// How a registry is asked for the image.
+#[derive(Clone, Copy)]
+struct Asks {
+    policy: Policy,
+    registry: RegistryArgs,
+    quiet: bool,
+}
+
 /// Makes the container. The store is not held any longer than that, so that garbage can be collected
 /// while the container runs.
 fn create(
     store: Store,
     image_name: &str,
+    asks: Asks,
     options: &ContainerOptions,
 ) -> Result<(Container, SandboxSpec, Signals), Error> {
-    let image = store.resolve(image_name)?;
+    let image = pull::needed(&store, image_name, asks.policy, asks.registry, asks.quiet)?;
     let snapshotter = snapshot::detect(&store, None)?;
     snapshotter.ensure(&LayerSource::of_image(&image))?;
     // From here on a signal is for the container, and ends nothing half-way.

@@ -66,6 +66,13 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(InputError::Store(error)) => store(error),
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
+        Error::Pull {
+            nearest: Some(nearest),
+            ..
+        } => Some(format!("did you mean {nearest:?}, which is in the store?")),
+        Error::Pull { source, .. } => source.hint(),
+        Error::TagOfAll(_) => Some("leave the tag out, or --all-tags".into()),
+        Error::Platform(_) => Some("it takes OS/ARCHITECTURE, as in linux/arm64".into()),
         Error::NoTerminal => Some("--progress plain prints lines".into()),
         _ => None,
     }

@@ -11,6 +11,7 @@ use builder::progress::{Event, Outcome, StepId};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use runner::terminal::WindowSize;
 
+use super::layers::Coming;
 use super::lines::Streams;
 use super::{checked, imported, missed, title};
 use crate::output::units;
@@ -28,6 +29,7 @@ pub struct Drawn {
 struct State {
     titles: Vec<String>,
     running: HashMap<StepId, Running>,
+    coming: Coming,
 }
 
 struct Running {
@@ -122,6 +124,12 @@ impl Drawn {
             Event::Missed { step, reasons } => {
                 let title = state.titles.get(*step).map_or("", String::as_str);
                 self.print(&format!("   {title}: {}", missed(reasons)));
+            }
+            Event::Resolved { name, digest } => self.note(&format!("{name} is {digest}")),
+            Event::Pulling { name, what } => {
+                if let Some(line) = state.coming.hear(*what, Some(&self.multi)) {
+                    self.print(&format!("   {name}: {line}"));
+                }
             }
             Event::Warning { message, span } => {
                 let line = span.map(|span| format!(" (line {})", span.line));

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use builder::progress::{Event, Outcome, StepId};
 
+use super::layers::Coming;
 use super::lines::Streams;
 use super::{checked, imported, missed, title};
 
@@ -18,6 +19,7 @@ pub struct Plain(Mutex<State>);
 struct State {
     titles: Vec<String>,
     running: HashMap<StepId, Running>,
+    coming: Coming,
 }
 
 struct Running {
@@ -84,6 +86,11 @@ impl State {
             }
             Event::Finished { step, .. } => self.end(*step, "DONE"),
             Event::Failed { step, .. } => self.end(*step, "FAILED"),
+            Event::Resolved { name, digest } => format!("{name} is {digest}\n"),
+            Event::Pulling { name, what } => match self.coming.hear(*what, None) {
+                Some(line) => format!("{name}: {line}\n"),
+                None => String::new(),
+            },
             Event::Warning { message, span } => {
                 let line = span.map(|span| format!(" (line {})", span.line));
                 let message = crate::output::plain(message);

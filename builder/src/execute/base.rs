@@ -1,15 +1,15 @@
-//! The images that stages stand on and copy from, found in the store before anything is done.
+//! The images that stages stand on and copy from, found before anything is done.
 
 use std::collections::BTreeMap;
 
 use image_format::config::ImageConfig;
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, StoreError};
+use image_format::layout::Image;
 
+use super::find::Finder;
 use crate::dockerfile::Span;
 use crate::error::BuildError;
-use crate::plan::{BuildPlan, Source, named_context};
-use crate::request::{BuildRequest, NamedContext};
+use crate::plan::{BuildPlan, Source};
 
 /// The images of a plan, by the names it has for them.
 pub(super) struct Bases {
@@ -19,19 +19,19 @@ pub(super) struct Bases {
 }
 
 impl Bases {
-    /// Finds them: a named context comes before an image of the store.
-    pub(super) fn resolve(request: &BuildRequest, plan: &BuildPlan) -> Result<Self, BuildError> {
+    /// Finds them.
+    pub(super) fn resolve(plan: &BuildPlan, finder: &mut Finder<'_>) -> Result<Self, BuildError> {
         let mut images = BTreeMap::new();
         for (name, span) in plan.images() {
             if !images.contains_key(name) {
-                let image = resolve(request, name, span, &Platform::host())?;
+                let image = finder.find(name, span, &Platform::host())?;
                 images.insert(name.to_owned(), image);
             }
         }
         let mut of_platform = BTreeMap::new();
         for (place, stage) in plan.stages.iter().enumerate() {
             if let (Source::Image { name, span }, Some(platform)) = (&stage.base, &stage.platform) {
-                let image = resolve(request, name, *span, platform)?;
+                let image = finder.find(name, *span, platform)?;
                 check_platform(name, *span, &image, platform)?;
                 of_platform.insert(place, image);
             }
@@ -99,28 +99,4 @@ fn platform_of(image: &Image) -> Platform {
         variant: config.variant.clone(),
         ..Platform::host()
     }
-}
-
-fn resolve(
-    request: &BuildRequest,
-    name: &str,
-    span: Span,
-    platform: &Platform,
-) -> Result<Image, BuildError> {
-    if let Some((_, NamedContext::Image(image))) = named_context(&request.named_contexts, name) {
-        return Ok(Image::clone(image));
-    }
-    let image = request.store.resolve_for(name, platform);
-    image.map_err(|error| match error {
-        StoreError::NoImage { name, nearest } => BuildError::NoBase {
-            name,
-            nearest,
-            span,
-        },
-        source => BuildError::Base {
-            name: name.to_owned(),
-            span,
-            source: Box::new(source),
-        },
-    })
 }

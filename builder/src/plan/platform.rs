@@ -69,7 +69,8 @@ pub(super) fn of_from(word: &Word, globals: &Globals, escape: char) -> Result<Pl
 }
 
 /// Reads a platform, and gives each part the name that Go has for it. What is left out is this machine's.
-pub(crate) fn parse(text: &str) -> Option<Platform> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Platform> {
     let named = |part: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         !part.is_empty() && part.bytes().all(known)

@@ -1,13 +1,13 @@
 //! Why a file could not be had, and what to do.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 
 use builder::remote::RemoteError;
 use image_format::layout::StoreError;
 use reqwest::StatusCode;
 
+use crate::broken::Broken;
+use crate::cancellable::Cancelled;
 use crate::client::{ClientError, shown};
 use crate::kept::KeptError;
 
@@ -33,7 +33,7 @@ pub enum HttpError {
     #[error("the server answers that a file is unchanged which is not here")]
     Unasked,
     /// The server could not be reached, or the connection broke.
-    #[error("{}", phase(&.0.0))]
+    #[error("{}", .0.phase())]
     Connection(#[source] Broken),
     /// The file ended early, as often as it was asked for.
     #[error("the file ended after {received} of {expected} bytes")]
@@ -54,37 +54,15 @@ pub enum HttpError {
     Store(#[from] StoreError),
 }
 
-/// An error of the client, of whose causes the last says what happened.
-#[derive(Debug)]
-pub struct Broken(reqwest::Error);
-
 impl From<reqwest::Error> for HttpError {
     fn from(error: reqwest::Error) -> Self {
-        // The address may hold a password, and is told elsewhere.
-        Self::Connection(Broken(error.without_url()))
+        Self::Connection(error.into())
     }
 }
 
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match causes(&self.0).last() {
-            Some(cause) => write!(f, "{cause}"),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl StdError for Broken {}
-
-fn phase(error: &reqwest::Error) -> &'static str {
-    if error.is_redirect() {
-        "the server sends from one address to the next without an end"
-    } else if error.is_timeout() {
-        "the server does not answer"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
+impl From<Cancelled> for HttpError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
     }
 }
 
@@ -120,54 +98,9 @@ impl HttpError {
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
             }
-            Self::Connection(error) => return connection(&error.0),
+            Self::Connection(error) => return error.hint(),
             _ => return None,
         };
         Some(hint.to_owned())
     }
-}
-
-fn connection(error: &reqwest::Error) -> Option<String> {
-    let any = |is: fn(&Cause) -> bool| causes(error).any(is);
-    let hint = if any(is_certificate) {
-        "this machine does not trust the server's certificate: install the CA that signed it, or \
-         name a file with it in SSL_CERT_FILE"
-    } else if any(is_tls) {
-        "check that the port speaks TLS, and the clock of this machine"
-    } else if any(|cause| cause.to_string().starts_with("failed to lookup address")) {
-        "check the spelling of the host's name, and whether this machine needs HTTPS_PROXY to get out"
-    } else if error.is_connect() {
-        "check host and port, and whether this machine needs HTTPS_PROXY to get out"
-    } else {
-        return None;
-    };
-    Some(hint.to_owned())
-}
-
-type Cause = dyn StdError + 'static;
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &Cause> {
-    std::iter::successors(error.source(), |cause: &&Cause| (*cause).source())
-}
-
-/// An error of TLS comes wrapped in errors of I/O, which do not tell it as their cause.
-fn tls(cause: &Cause) -> Option<&rustls::Error> {
-    let mut inner = cause;
-    while let Some(error) = inner.downcast_ref::<io::Error>() {
-        inner = error.get_ref()?;
-    }
-    inner.downcast_ref()
-}
-
-fn is_tls(cause: &Cause) -> bool {
-    tls(cause).is_some()
-}
-
-fn is_certificate(cause: &Cause) -> bool {
-    matches!(tls(cause), Some(rustls::Error::InvalidCertificate(_)))
-}
-
-/// Whether trying again is of no use.
-pub fn is_final(error: &reqwest::Error) -> bool {
-    error.is_redirect() || error.is_builder() || causes(error).any(is_tls)
 }

@@ -14,10 +14,11 @@ use reqwest::header::{
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
-use super::attempt::{Failure, once, wait};
 use super::error::HttpError;
+use super::request::once;
 use super::{About, text};
-use crate::cancellable::unless;
+use crate::attempt::{Attempts, Failure};
+use crate::cancellable::{Cancelled, unless};
 
 /// A file to be fetched.
 pub struct Transfer<'a> {
@@ -51,14 +52,14 @@ struct Received {
 enum End {
     Unchanged,
     Whole,
-    Failed(Failure),
+    Failed(Failure<HttpError>),
 }
 
 impl Transfer<'_> {
     /// Fetches it into an empty file.
     pub async fn run(mut self, mut file: &File) -> Result<Outcome, HttpError> {
         let mut received = Received::default();
-        let (mut failures, mut furthest) = (0, 0);
+        let (mut attempts, mut furthest) = (Attempts::default(), 0);
         loop {
             let failure = match self.attempt(&mut file, &mut received).await? {
                 End::Unchanged => return Ok(Outcome::Unchanged),
@@ -71,9 +72,10 @@ impl Transfer<'_> {
                 End::Failed(failure) => failure,
             };
             if received.bytes > furthest {
-                (failures, furthest) = (0, received.bytes);
+                attempts.progressed();
+                furthest = received.bytes;
             }
-            wait(self.cancel, failure, &mut failures).await?;
+            attempts.wait(self.cancel, failure).await?;
         }
     }
 
@@ -137,7 +139,7 @@ impl Transfer<'_> {
         loop {
             (self.progress)(received.bytes, total);
             let chunk = unless(self.cancel, response.chunk()).await;
-            let chunk = match chunk.ok_or(HttpError::Cancelled)? {
+            let chunk = match chunk.ok_or(Cancelled)? {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) => {

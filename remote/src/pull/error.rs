@@ -100,8 +100,8 @@ impl PullError {
                 hint,
                 source: Box::new(self),
             },
-            false => RemoteError::Fetch {
-                url: reference.familiar(),
+            false => RemoteError::Pull {
+                name: reference.familiar(),
                 hint,
                 source: Box::new(self),
             },

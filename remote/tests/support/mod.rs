@@ -4,6 +4,9 @@
 #[path = "../../../tests/servers/mod.rs"]
 pub mod servers;
 
+pub mod faulty;
+pub mod registry;
+
 use std::path::Path;
 
 use builder::cancel::Cancel;

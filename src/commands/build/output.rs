@@ -57,9 +57,6 @@ pub enum UsageError {
     /// Nothing can be pushed.
     #[error("--push needs a registry, and mkimg pushes to none yet")]
     Push,
-    /// Nothing can be pulled.
-    #[error("--pull asks registries for newer images, and mkimg pulls none yet")]
-    Pull,
     /// Two outputs would be one.
     #[error("two outputs go to standard output")]
     TwoToStdout,
@@ -105,7 +102,6 @@ impl UsageError {
             Self::Push => {
                 "write the image with -o type=oci,dest=FILE, and push that with another tool"
             }
-            Self::Pull => "leave it out; `mkimg load` brings a newer image in",
             Self::TwoToStdout | Self::TwoToOne(_) => "give each a dest= of its own",
             Self::NoImage { .. } => "add --load, or leave it out",
             Self::Place { .. } | Self::NoParent { .. } => return None,
@@ -239,7 +235,7 @@ impl Outputs {
         if let Some(path) = &self.metadata_file {
             let own = self.outputs.iter().flat_map(|output| &output.names);
             let names = self.names.iter().chain(&self.tags).chain(own);
-            let text = metadata::of(written.map(|image| (image, built.id)), names)?;
+            let text = metadata::of(written.map(|image| (image, built)), names)?;
             file::write(path, text.as_bytes()).map_err(failed(path))?;
         }
         Ok(())

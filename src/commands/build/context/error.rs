@@ -200,7 +200,7 @@ impl InputError {
                 "images are not pulled yet: bring it in with `mkimg load` or `mkimg import`".into(),
             ),
             Self::GitChecksum(_) => Some("name the commit as the reference: URL#COMMIT".into()),
-            Self::Remote(RemoteError::Fetch { hint, .. }) => hint.clone(),
+            Self::Remote(error) => error.hint(),
             Self::Archive { source, .. } => match source.as_ref() {
                 ImportError::Compression(_) => Some("give it as gzip, zstd or plain tar".into()),
                 _ => None,

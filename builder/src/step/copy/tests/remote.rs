@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::remote::{Checkout, Download, GitSource, RemoteError};
+use image_format::layout::Image;
+
+use crate::remote::{Checkout, Download, GitSource, HearPulling, ImageSource, RemoteError};
 
 use super::*;
 
@@ -79,6 +81,15 @@ impl Remote for Fake {
             path: self.dir.path().join("repo").join(directory),
             commit: COMMIT.to_owned(),
         })
+    }
+
+    fn image(
+        &self,
+        wanted: &ImageSource<'_>,
+        _: HearPulling<'_>,
+        _: &Cancel,
+    ) -> Result<Image, RemoteError> {
+        panic!("nobody asks for {}", wanted.reference);
     }
 }
 
