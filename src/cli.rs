@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use image_format::layout::Store;
+use remote::settings::places::Places;
 
 use crate::commands;
 use crate::diagnostic::ExitCodes;
@@ -37,14 +38,23 @@ pub struct Globals {
     /// $XDG_DATA_HOME/mkimg or ~/.local/share/mkimg for others]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
+    #[arg(skip)]
+    registry_places: Places,
 }
 
 impl Globals {
-    /// Chooses the directory of the store, which has to happen while the process is still who started it:
-    /// in a user namespace everybody is root.
+    /// Chooses the directory of the store and the user's files, which has to happen while the process is
+    /// still who started it: in a user namespace everybody is root.
     pub fn settle(&mut self) -> Result<(), Error> {
         self.root = Some(root::choose(self.root.as_deref())?);
+        let uid = rustix::process::geteuid().as_raw();
+        self.registry_places = Places::new(|name| std::env::var_os(name), uid);
         Ok(())
+    }
+
+    /// Where the user has set something for registries.
+    pub fn registry_places(&self) -> &Places {
+        &self.registry_places
     }
 
     /// The directory of the store, absolute.
@@ -107,8 +117,14 @@ pub enum Command {
     Import(commands::import::ImportArgs),
     /// Load images from an archive or an OCI image layout
     Load(commands::load::LoadArgs),
+    /// Push images to their registries
+    Push(commands::push::PushArgs),
     /// Save images to an archive or an OCI image layout
     Save(commands::save::SaveArgs),
+    /// Log in to a registry
+    Login(commands::login::LoginArgs),
+    /// Log out from a registry
+    Logout(commands::logout::LogoutArgs),
     /// List, remove, save and load the cache mounts of RUN
     Cache(commands::cache::CacheArgs),
     /// Check every byte of the images in the store
@@ -134,7 +150,10 @@ impl Command {
             Command::Rmi(args) => commands::rmi::run(&args, globals),
             Command::Import(args) => commands::import::run(&args, globals),
             Command::Load(args) => commands::load::run(&args, globals),
+            Command::Push(args) => commands::push::run(&args, globals),
             Command::Save(args) => commands::save::run(&args, globals),
+            Command::Login(args) => commands::login::run(&args, globals),
+            Command::Logout(args) => commands::logout::run(&args, globals),
             Command::Cache(args) => commands::cache::run(&args, globals),
             Command::Verify(args) => commands::verify::run(&args, globals),
             Command::Version(args) => commands::version::run(&args, globals),

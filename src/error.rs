@@ -14,7 +14,9 @@ use image_format::layer::pack::PackError;
 use image_format::layout::{Problem, StoreError};
 use image_format::reference::ReferenceError;
 use image_format::snapshot::SnapshotError;
+use remote::push::PushError;
 use remote::registry::RegistryError;
+use remote::settings::SettingsError;
 use runner::SandboxError;
 use runner::container::{AttachError, ContainerError, NetworkMode, SignalsError, VariableError};
 use runner::network::{ListenError, ProxyError};
@@ -73,7 +75,7 @@ pub enum Error {
         /// The name in the store that is nearest to one that is not in its registry.
         nearest: Option<String>,
     },
-    /// A tag was named where all are to be pulled.
+    /// A tag was named where all are meant.
     #[error("{0:?} names one image, and --all-tags is for all of a repository")]
     TagOfAll(String),
     /// A platform's name makes no sense.
@@ -101,6 +103,17 @@ pub enum Error {
     /// An image's config cannot be changed like that.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// An image was not pushed.
+    #[error("cannot push {name}")]
+    Push {
+        /// Its name.
+        name: String,
+        /// Why not.
+        source: PushError,
+    },
+    /// A compression has no such level.
+    #[error("--compression-level: {0}")]
+    CompressionLevel(String),
     /// What should name an image does not.
     #[error("{name:?} cannot name an image")]
     Name {
@@ -126,9 +139,6 @@ pub enum Error {
         /// Its value.
         value: String,
     },
-    /// There is no way to registries.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
     /// There is no user namespace to work in.
     #[error(transparent)]
     Userns(#[from] UsernsError),
@@ -208,6 +218,29 @@ pub enum Error {
         /// The containers.
         users: Vec<String>,
     },
+    /// A registry did not do what it was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A login could not be looked up, kept or forgotten.
+    #[error(transparent)]
+    Login(#[from] SettingsError),
+    /// What should be a registry's name is none.
+    #[error("{0:?} is no registry: it takes HOST[:PORT]")]
+    NoRegistry(String),
+    /// A registry does not let somebody in.
+    #[error("{host} refuses the login{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    LoginRefused {
+        /// The registry.
+        host: String,
+        /// What it says.
+        said: String,
+    },
+    /// Who logs in gave no user or no password.
+    #[error("no {0} was given")]
+    NothingGiven(&'static str),
+    /// Something would have to be asked for, and standard input is no terminal.
+    #[error("user and password cannot be asked for, as standard input is no terminal")]
+    NobodyToAsk,
     /// Several things failed, each for itself.
     #[error("{} errors", .0.len())]
     Many(Vec<Error>),
@@ -229,7 +262,9 @@ impl Error {
     /// Whether the command line is wrong, and nothing was begun.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) => true,
+            Self::Usage(_) | Self::TagOfAll(_) | Self::Platform(_) | Self::CompressionLevel(_) => {
+                true
+            }
             Self::Input(error) => error.is_usage(),
             _ => false,
         }

@@ -10,6 +10,8 @@ mod environment;
 mod error;
 mod output;
 mod progress;
+mod prompt;
+mod registries;
 mod root;
 mod signals;
 

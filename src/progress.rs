@@ -1,5 +1,6 @@
 //! What a build tells while it runs, for people: the only place that draws. All of it goes to standard error.
 
+mod blobs;
 mod drawn;
 mod layers;
 mod lines;
@@ -16,6 +17,7 @@ use clap::ValueEnum;
 use crate::diagnostic;
 use crate::error::Error;
 use crate::output;
+pub use blobs::Pushes;
 use drawn::Drawn;
 pub use layers::Pulls;
 pub use lines::shown;

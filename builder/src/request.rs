@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, Store};
+use image_format::layout::{Image, NotAnImage, Store, StoreError};
 use image_format::reference::{Reference, ReferenceError};
 use image_format::snapshot::LayerSource;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,23 @@ pub enum PullPolicy {
     Always,
     /// Never.
     Never,
+}
+
+impl PullPolicy {
+    /// Whether the registry is asked for an image, by what the store says of it.
+    #[must_use]
+    pub fn asks(self, here: &Result<Image, StoreError>) -> bool {
+        match (here, self) {
+            (_, Self::Never) | (Ok(_), Self::Missing) => false,
+            // What is given by its ID has no name that could stand for something else.
+            (Ok(image), Self::Always) => image.reference.is_some(),
+            (Err(StoreError::NoImage { .. } | StoreError::Missing(_)), _) => true,
+            (Err(StoreError::NotAnImage { reason, .. }), _) => {
+                matches!(reason, NotAnImage::Platform { .. })
+            }
+            (Err(_), _) => false,
+        }
+    }
 }
 
 /// Where the files of a build context are.

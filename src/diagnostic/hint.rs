@@ -9,6 +9,7 @@ use image_format::import::ImportError;
 use image_format::layout::{NotAnImage, StoreError};
 use image_format::reference::ReferenceError;
 
+use remote::push::PushError;
 use runner::container::NetworkMode;
 
 use crate::commands::build::InputError;
@@ -66,6 +67,16 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(InputError::Store(error)) => store(error),
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
+        Error::Registry(error) => error.hint(),
+        Error::Push { source, .. } => match source {
+            PushError::Store(error) => store(error),
+            error => error.hint(),
+        },
+        Error::Login(error) => error.hint(),
+        Error::LoginRefused { .. } => Some(
+            "check user and password; many registries take a token in the password's place".into(),
+        ),
+        Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::Pull {
             nearest: Some(nearest),
             ..

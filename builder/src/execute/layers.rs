@@ -12,6 +12,7 @@ use super::files::Files;
 use super::follow::Build;
 use super::mounts::{Mounts, surroundings};
 use crate::cache::key::Reads;
+use crate::cache::layers;
 use crate::context::Context;
 use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
@@ -19,6 +20,7 @@ use crate::error::BuildError;
 use crate::lexical;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
+use crate::remote::Pulling;
 use crate::request::RunNetwork;
 use crate::stage::StageState;
 use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
@@ -190,6 +192,12 @@ impl Build<'_> {
         let name = if wanted.add.is_some() { "ADD" } else { "COPY" };
         let failed = |error| BuildError::copy(name, step.span, error);
         let base = state.stack();
+        if !copy::is_linked(&wanted.copy) {
+            self.list(step, &base)?;
+        }
+        if let CopySource::Stack(stack) = wanted.from {
+            self.list(step, stack)?;
+        }
         let planned = copy::plan_copy(
             &self.request.store,
             &base,
@@ -210,6 +218,23 @@ impl Build<'_> {
         self.explain(step, &keyed, planned.files());
         let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
         self.keep(step, keyed, planned.files(), layer)
+    }
+
+    /// Brings the layers that were not fetched yet and have to be read to know what is in them.
+    fn list(&self, step: Step<'_>, stack: &[LayerSource]) -> Result<(), BuildError> {
+        let store = &self.request.store;
+        let unknown = stack
+            .iter()
+            .filter(|layer| !layers::is_listed(store, layer));
+        let unknown: Vec<LayerSource> = unknown.cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let progress = self.backend.progress;
+        let name = self.plan.steps[step.id].text.as_str();
+        let hear = |what: Pulling<'_>| progress.event(Event::Pulling { name, what });
+        let fetched = self.backend.remote.layers(&unknown, &hear, &self.cancel);
+        fetched.map_err(|error| BuildError::pull(step.span, error))
     }
 
     pub(super) fn workdir(
@@ -250,6 +275,7 @@ impl Build<'_> {
         }
         self.explain(step, &keyed, iter::empty());
         let base = state.stack();
+        self.list(step, &base)?;
         let wanted = WorkdirStep {
             path: &path,
             user,

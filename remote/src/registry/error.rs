@@ -10,6 +10,7 @@ use reqwest::StatusCode;
 use crate::broken::Broken;
 use crate::cancellable::Cancelled;
 use crate::client::ClientError;
+use crate::settings::SettingsError;
 
 /// Why a registry did not do what it was asked for. A host is shown as a login names it.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +276,7 @@ impl RegistryError {
                     .to_owned()
             }
             Self::Connection { source, .. } => return source.hint(),
+            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Unauthorized { host, .. } => format!("log in: mkimg login {host}"),
             Self::Forbidden { host, .. } => {
                 format!("check the repository's name, or log in as who may do this: mkimg login {host}")

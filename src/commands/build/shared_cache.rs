@@ -14,7 +14,6 @@ use remote::Network;
 use remote::shared_cache::RegistryCache;
 
 use crate::diagnostic;
-use crate::error::Error;
 use crate::progress::Display;
 use spec::{CacheFrom, CacheTo, Lies, Timeout, Where};
 
@@ -44,30 +43,30 @@ pub struct Exports {
 }
 
 impl SharedCacheArgs {
-    /// The caches that are looked into.
-    pub fn imports(&self, network: &Network) -> Result<Vec<Arc<Import>>, Error> {
+    /// The caches that are looked into; without a network those in registries are not.
+    pub fn imports(&self, network: Option<&Network>, display: &Display) -> Vec<Arc<Import>> {
         let caches = self.cache_from.iter().flat_map(|from| &from.0);
         let import = |lies: &Lies| {
-            let place = place(lies, network)?;
-            Ok(Arc::new(Import::new(place, &lies.scope, self.timeout())))
+            let place = place(lies, network, display)?;
+            Some(Arc::new(Import::new(place, &lies.scope, self.timeout())))
         };
-        caches.map(import).collect()
+        caches.filter_map(import).collect()
     }
 
-    /// Those that are written.
-    pub fn exports(&self, network: &Network) -> Result<Exports, Error> {
+    /// Those that are written; the same.
+    pub fn exports(&self, network: Option<&Network>, display: &Display) -> Exports {
         let caches = self.cache_to.iter().flat_map(|to| &to.caches);
         let export = |(lies, mode): &(Lies, _)| {
-            Ok(Export {
-                place: place(lies, network)?,
+            Some(Export {
+                place: place(lies, network, display)?,
                 scope: lies.scope.clone(),
                 mode: *mode,
             })
         };
-        Ok(Exports {
-            exports: caches.map(export).collect::<Result<_, Error>>()?,
+        Exports {
+            exports: caches.filter_map(export).collect(),
             timeout: self.timeout(),
-        })
+        }
     }
 
     /// Whether the image itself is one of them.
@@ -80,12 +79,17 @@ impl SharedCacheArgs {
     }
 }
 
-fn place(lies: &Lies, network: &Network) -> Result<Arc<dyn Place>, Error> {
-    Ok(match &lies.place {
+fn place(lies: &Lies, network: Option<&Network>, display: &Display) -> Option<Arc<dyn Place>> {
+    Some(match &lies.place {
         Where::Directory { dir, entry } => Arc::new(Directory::new(dir, entry.clone())),
-        Where::Registry(reference) => {
-            Arc::new(RegistryCache::new(network.registries()?, reference))
-        }
+        Where::Registry(reference) => match network {
+            Some(network) => Arc::new(RegistryCache::new(network.way(), reference)),
+            None => {
+                let why = "left out, for the build is --offline";
+                display.note(&format!("cache {reference}: {why}"));
+                return None;
+            }
+        },
     })
 }
 
