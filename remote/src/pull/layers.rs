@@ -273,9 +273,9 @@ impl Work<'_> {
         // Without an end, the fetching has failed.
         while let Some(piece) = pieces.blocking_recv() {
             let Piece::Bytes(bytes) = piece else {
-                match writer.finish_as(digest) {
-                    Ok(_) => self.hear(Pulling::Fetched { layer }),
-                    Err(error) => self.fail(error.into()),
+                self.hear(Pulling::Fetched { layer });
+                if let Err(error) = writer.finish_as(digest) {
+                    self.fail(error.into());
                 }
                 return;
             };
