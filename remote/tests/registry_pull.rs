@@ -43,6 +43,33 @@ fn a_server_without_ranges_sends_the_whole_again() {
 }
 
 #[test]
+fn a_server_that_misunderstands_ranges_sends_the_whole() {
+    for (status, range) in [
+        (416, "bytes */1000"),
+        (206, "bytes 900000-999999/1000000"),
+        (206, "x"),
+    ] {
+        let (server, bytes, descriptor) = with_blob(1_000_000, move |asked| match asked.before {
+            0 => Fault::Cut(400_000),
+            _ if asked.header("range").is_some() => {
+                let headers = vec![format!("Content-Range: {range}")];
+                Fault::Answer(status, headers, noise(100_000))
+            }
+            _ => Fault::None,
+        });
+        assert!(
+            Client::new(&server.host()).fetch(&descriptor).unwrap() == bytes,
+            "{range}"
+        );
+        assert_eq!(
+            (ranges(&server).len(), server.asked().len()),
+            (1, 3),
+            "{range}"
+        );
+    }
+}
+
+#[test]
 fn what_gets_no_further_ends() {
     for fault in [Fault::Cut(0), Fault::Hangup] {
         let copy = fault.clone();

@@ -181,7 +181,8 @@ impl Place {
     pub fn client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
         let is_loopback = url.host_str().is_some_and(is_loopback);
         let connections = &self.shared.connections;
-        Ok(connections.client(&self.endpoint.tls, is_loopback)?)
+        let tls = Some(&self.endpoint.tls).filter(|_| url.scheme() == "https");
+        Ok(connections.client(tls, is_loopback)?)
     }
 
     /// Sends it until there is an answer that is neither a wish for a login nor a failure that may

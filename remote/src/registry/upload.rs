@@ -231,10 +231,7 @@ impl<'a, S: Source> Upload<'a, S> {
             let response = self.place.send(&ask).await?;
             let has = received(response.headers());
             if let (true, Some(has)) = (response.status().is_success(), has) {
-                // Where it goes on is said here too, by most.
-                if response.headers().contains_key(LOCATION) {
-                    self.moved(&response)?;
-                }
+                self.moved(&response)?;
                 let most = self.whole.map_or(self.hashed, |(_, size)| size);
                 self.reached(has, most)?;
                 self.is_unsure = false;
@@ -252,7 +249,11 @@ impl<'a, S: Source> Upload<'a, S> {
         Ok(None)
     }
 
+    /// Goes on where the answer says, if it does.
     fn moved(&mut self, response: &Response) -> Result<(), RegistryError> {
+        if !response.headers().contains_key(LOCATION) {
+            return Ok(());
+        }
         let url = self.place.location(response, &self.what)?;
         if let Some(session) = &mut self.session {
             session.url = url;
