@@ -16,6 +16,7 @@
 //!         reference: Some("main".to_owned()),
 //!         directory: Some("app".to_owned()),
 //!         keep_git_dir: false,
+//!         submodules: true,
 //!     },
 //!     &Cancel::new(),
 //! )?;
@@ -56,6 +57,7 @@ use image_format::layout::{Image, Store};
 
 use client::{Client, ClientError};
 use git::Dated;
+use git::login::Logins;
 use kept::Kept;
 use pull::{Layers, Pull, PullError};
 use registry::{Registries, RegistryError, Settings, Unset};
@@ -64,6 +66,7 @@ use registry::{Registries, RegistryError, Settings, Unset};
 pub struct Network {
     kept: Kept,
     client: OnceLock<Client>,
+    logins: Logins,
     settings: Arc<dyn Settings>,
     registries: OnceLock<Registries>,
 }
@@ -75,6 +78,7 @@ impl Network {
         Self {
             kept: Kept::new(store),
             client: OnceLock::new(),
+            logins: Logins::default(),
             settings: Arc::new(Unset),
             registries: OnceLock::new(),
         }
@@ -84,6 +88,13 @@ impl Network {
     #[must_use]
     pub fn with_settings(mut self, settings: Arc<dyn Settings>) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same, with who fetches repositories.
+    #[must_use]
+    pub fn with_logins(mut self, logins: Logins) -> Self {
+        self.logins = logins;
         self
     }
 
@@ -106,7 +117,7 @@ impl Network {
     /// When it cannot be had, or has no such reference or directory.
     pub fn dated(&self, source: &GitSource, cancel: &Cancel) -> Result<Dated, RemoteError> {
         let found = match self.client() {
-            Ok(client) => git::check_out(client, &self.kept, source, cancel),
+            Ok(client) => git::check_out(client, &self.kept, &self.logins, source, cancel),
             Err(error) => Err(error.into()),
         };
         found.map_err(|error| error.at(&source.url))
