@@ -221,9 +221,9 @@ pub enum Error {
     /// A registry did not do what it was asked for.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// A login could not be looked up, kept or forgotten.
+    /// What is set for registries cannot be used, or a login not be kept.
     #[error(transparent)]
-    Login(#[from] SettingsError),
+    Settings(#[from] SettingsError),
     /// What should be a registry's name is none.
     #[error("{0:?} is no registry: it takes HOST[:PORT]")]
     NoRegistry(String),

@@ -21,9 +21,10 @@ pub fn line(question: &str) -> Result<Option<String>, Error> {
 
 /// Asks for what must not be seen. `None` says that there is no input any more.
 pub fn secret(question: &str) -> Result<Option<String>, Error> {
-    ask(question);
     let stdin = io::stdin();
+    // Before the question, for what is typed before the mode changes is lost.
     let raw = RawMode::enter(stdin.as_fd())?;
+    ask(question);
     let typed = typed(stdin.lock().bytes());
     drop(raw);
     ask("\n");

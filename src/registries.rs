@@ -1,8 +1,11 @@
 //! The flags that all commands take which speak to registries.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use image_format::layout::Store;
+use remote::Network;
 use remote::settings::UserSettings;
 
 use crate::cli::Globals;
@@ -35,9 +38,14 @@ pub struct AuthFileArg {
 
 impl RegistryArgs {
     /// What is set for registries, by these flags and in files.
-    pub fn settings(&self, globals: &Globals) -> UserSettings {
+    pub fn settings(&self, globals: &Globals) -> Arc<UserSettings> {
         let settings = self.authfile.settings(globals);
-        settings.with_tls_verify(self.tls_verify)
+        Arc::new(settings.with_tls_verify(self.tls_verify))
+    }
+
+    /// The way to registries, and to all else.
+    pub fn network(&self, store: &Store, globals: &Globals) -> Network {
+        Network::new(store).with_settings(self.settings(globals))
     }
 }
 

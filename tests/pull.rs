@@ -566,3 +566,33 @@ fn a_killed_pull_leaves_nothing_to_see_and_the_next_goes_on() {
     assert_eq!(env.mkimg(["verify"]).line(), "1 image, sound");
     assert_eq!(fs::read_dir(env.store().join("tmp")).unwrap().count(), 0);
 }
+
+#[test]
+fn what_was_never_fetched_is_pushed_to_where_it_is_without_being_fetched() {
+    let publisher = Publisher::new();
+    publisher.build("app", THREE_LAYERS);
+    publisher.publish("app:latest", "app:1", &[]);
+    let (name, pushed) = (publisher.name("app:1"), publisher.name("other/built:1"));
+    let env = Env::new(User::Own);
+    env.write("c/file", "other\n");
+    env.write(
+        "c/Dockerfile",
+        format!("FROM {name}\nCOPY --link file /linked\n"),
+    );
+    env.mkimg(["build", "-t", &pushed, "c"]).success();
+    let before = blobs(&env);
+    env.mkimg(["push", &pushed]).success();
+    // The new layer is compressed for it, with a config and a manifest that may be new.
+    let new = blobs(&env).difference(&before).count();
+    assert!(new <= 2, "{new}");
+    let fresh = Env::new(User::Own);
+    let ran = fresh.mkimg(["run", "--rm", "-q", &pushed, "cat", "/ran", "/linked"]);
+    assert_eq!(ran.success().out(), "ran\nother\n");
+    // To another registry, all of it goes.
+    let other = Registry::start();
+    let far = format!("{}/built:1", other.host());
+    env.mkimg(["tag", &pushed, &far]).success();
+    env.mkimg(["push", &far]).success();
+    let ran = fresh.mkimg(["run", "--rm", "-q", &far, "cat", "/ran", "/linked"]);
+    assert_eq!(ran.success().out(), "ran\nother\n");
+}

@@ -196,6 +196,14 @@ pub trait Remote: Send + Sync {
         hear: HearPulling<'_>,
         cancel: &Cancel,
     ) -> Result<(), RemoteError>;
+
+    /// What a short name stands for that the store does not have; `None` where docker's rule stands.
+    ///
+    /// # Errors
+    /// When what is set for names cannot be read.
+    fn alias(&self, _name: &str) -> Result<Option<String>, RemoteError> {
+        Ok(None)
+    }
 }
 
 /// Fetches nothing.
@@ -230,5 +238,45 @@ impl Remote for Offline {
 
     fn layers(&self, _: &[LayerSource], _: HearPulling<'_>, _: &Cancel) -> Result<(), RemoteError> {
         Ok(())
+    }
+}
+
+/// Fetches nothing, and knows what another knows of names.
+pub struct Unreached<'a>(pub &'a dyn Remote);
+
+impl Remote for Unreached<'_> {
+    fn http(
+        &self,
+        url: &str,
+        progress: &mut dyn FnMut(u64, u64),
+        cancel: &Cancel,
+    ) -> Result<Download, RemoteError> {
+        Offline.http(url, progress, cancel)
+    }
+
+    fn git(&self, source: &GitSource, cancel: &Cancel) -> Result<Checkout, RemoteError> {
+        Offline.git(source, cancel)
+    }
+
+    fn image(
+        &self,
+        wanted: &ImageSource<'_>,
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<Image, RemoteError> {
+        Offline.image(wanted, hear, cancel)
+    }
+
+    fn layers(
+        &self,
+        layers: &[LayerSource],
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), RemoteError> {
+        Offline.layers(layers, hear, cancel)
+    }
+
+    fn alias(&self, name: &str) -> Result<Option<String>, RemoteError> {
+        self.0.alias(name)
     }
 }

@@ -165,4 +165,15 @@ impl Remote for Network {
         self.way
             .layers(self.kept.store(), layers, None, hear, cancel)
     }
+
+    fn alias(&self, name: &str) -> Result<Option<String>, RemoteError> {
+        self.way
+            .settings()
+            .alias(name)
+            .map_err(|error| RemoteError::Pull {
+                name: name.to_owned(),
+                hint: error.hint(),
+                source: Box::new(error),
+            })
+    }
 }

@@ -76,15 +76,6 @@ impl UserSettings {
         self
     }
 
-    /// What a short name, with or without tag and digest, stands for by an alias of `registries.conf`;
-    /// `None` where docker's rule stands.
-    ///
-    /// # Errors
-    /// When `registries.conf` cannot be read or followed.
-    pub fn alias(&self, name: &str) -> Result<Option<String>, SettingsError> {
-        Ok(self.conf()?.alias(name))
-    }
-
     fn conf(&self) -> Result<&RegistriesConf, SettingsError> {
         if let Some(conf) = self.conf.get() {
             return Ok(conf);
@@ -226,6 +217,10 @@ impl Settings for UserSettings {
 
     fn credentials(&self, host: &str, repository: &str) -> Result<Credentials, RegistryError> {
         Ok(self.login(host, repository)?)
+    }
+
+    fn alias(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        Ok(self.conf()?.alias(name))
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Offline;
+use builder::remote::{Remote, Unreached};
 use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
@@ -24,11 +24,11 @@ use image_format::layer::Timestamp;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
-use super::pull::RegistryArgs;
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::{BuildFailure, Error};
 use crate::progress::{Display, Mode};
+use crate::registries::RegistryArgs;
 use crate::signals::{self, Interrupt};
 use arguments::{BuildArg, Epoch};
 use context::{ContextArgs, Reader};
@@ -159,7 +159,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     let interrupt = signals::watch(&cancel)?;
     // What it fetched stays as long as it does.
-    let network = args.registry.network(&store);
+    let network = args.registry.network(&store, globals);
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
@@ -201,8 +201,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let network = (!args.offline).then_some(&network);
-    let built = match build(&request, rung, &display, network) {
+    let built = match build(&request, rung, &display, &network, args.offline) {
         Ok(built) => built,
         Err(BuildError::Cancelled) => {
             return Err(ended(display, &interrupt, BuildError::Cancelled));
@@ -307,7 +306,8 @@ fn build(
     request: &BuildRequest,
     rung: Result<Rung, UsernsError>,
     display: &Display,
-    network: Option<&remote::Network>,
+    network: &remote::Network,
+    offline: bool,
 ) -> Result<Built, BuildError> {
     let executor: Box<dyn Executor> = match rung {
         Ok(Rung::Root) => {
@@ -323,16 +323,21 @@ fn build(
             Box::new(Nowhere(Arc::new(error)))
         }
     };
-    let coming = network.map(|network| Coming {
+    let coming = Coming {
         way: network.way(),
         progress: display,
         cancel: &request.cancel,
-    });
+    };
+    let unreached = Unreached(network);
+    let remote: &dyn Remote = match offline {
+        true => &unreached,
+        false => network,
+    };
     let backend = Backend {
-        snapshotter: &OnDemand::new(&request.store, coming),
+        snapshotter: &OnDemand::new(&request.store, (!offline).then_some(coming)),
         executor: executor.as_ref(),
         progress: display,
-        remote: network.map_or(&Offline, |network| network),
+        remote,
     };
     builder::build(request, backend)
 }

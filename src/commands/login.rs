@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use clap::Args;
@@ -74,7 +75,7 @@ pub fn run(args: &LoginArgs, globals: &Globals) -> Result<ExitCode, Error> {
         && let Some(kept) = settings.kept(&target)?
     {
         diagnostic::note(&format!("trying the login that is kept{}", of(&kept)));
-        match attempt(args, globals, &endpoint, &kept) {
+        match attempt(&settings, &endpoint, &kept) {
             Ok(_) => return succeeded(),
             Err(error) if is_terminal(io::stdin()) => diagnostic::warn(&error),
             Err(error) => return Err(error),
@@ -86,7 +87,7 @@ pub fn run(args: &LoginArgs, globals: &Globals) -> Result<ExitCode, Error> {
         username: username.clone(),
         password: password.clone(),
     };
-    let token = attempt(args, globals, &endpoint, &login)?;
+    let token = attempt(&settings, &endpoint, &login)?;
     keep(&settings, &target, &username, &password, token.as_ref())?;
     succeeded()
 }
@@ -115,12 +116,11 @@ fn of(login: &Credentials) -> String {
 
 /// The token that the registry wants to be kept in the password's place, if it does.
 fn attempt(
-    args: &LoginArgs,
-    globals: &Globals,
+    settings: &Arc<UserSettings>,
     endpoint: &Endpoint,
     login: &Credentials,
 ) -> Result<Option<Secret>, Error> {
-    let registries = Registries::new(args.registry.settings(globals))?;
+    let registries = Registries::new(Arc::clone(settings))?;
     let cancel = Cancel::new();
     let tried = registries.wait(registries.log_in(endpoint, login, &cancel));
     tried.map_err(|error| match error {

@@ -1,6 +1,7 @@
 //! `mkimg pull`, and the pulling of what other commands need.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::plan::parse_platform;
@@ -8,17 +9,20 @@ use builder::remote::{ImageSource, Pulling, RemoteError};
 use builder::request::PullPolicy;
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, Store, name_of};
+use image_format::layout::{Image, Store, StoreError, name_of};
 use image_format::nearest::nearest;
 use image_format::reference::Reference;
 use image_format::snapshot::{self, LayerSource, Snapshotter};
 use remote::Network;
 use remote::pull::{Layers, Pull, PullError, Pulled};
+use remote::registry::Settings;
+use remote::settings::UserSettings;
 
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output;
 use crate::progress::Pulls;
+use crate::registries::RegistryArgs;
 
 /// Flags of `mkimg pull`.
 #[derive(Args)]
@@ -39,21 +43,6 @@ pub struct PullArgs {
     registry: RegistryArgs,
 }
 
-/// Flags of all that speak to registries.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub struct RegistryArgs {
-    /// Whether registries must show a certificate that is trusted; with false they need not even speak TLS
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    tls_verify: Option<bool>,
-}
-
-impl RegistryArgs {
-    /// The way to registries.
-    pub fn network(self, store: &Store) -> Network {
-        Network::new(store)
-    }
-}
-
 /// When `run` asks a registry for its image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
@@ -67,7 +56,7 @@ pub enum Policy {
 }
 
 /// Flags of what asks a registry for its image.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args)]
 pub struct AskArgs {
     /// When its registry is asked for the image
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -82,6 +71,35 @@ pub struct AskArgs {
     registry: RegistryArgs,
 }
 
+/// How a registry is asked for an image.
+pub struct Asks {
+    policy: PullPolicy,
+    offline: bool,
+    quiet: bool,
+    settings: Arc<UserSettings>,
+}
+
+impl AskArgs {
+    /// With what the user has set, to be called while the process is still who started it.
+    pub fn settle(&self, globals: &Globals) -> Asks {
+        Asks {
+            policy: match self.offline {
+                true => PullPolicy::Never,
+                false => self.pull.into(),
+            },
+            offline: self.offline,
+            quiet: self.quiet,
+            settings: self.registry.settings(globals),
+        }
+    }
+}
+
+impl Asks {
+    fn network(&self, store: &Store) -> Network {
+        Network::new(store).with_settings(Arc::clone(&self.settings) as _)
+    }
+}
+
 impl From<Policy> for PullPolicy {
     fn from(policy: Policy) -> Self {
         match policy {
@@ -94,7 +112,11 @@ impl From<Policy> for PullPolicy {
 
 /// Pulls images.
 pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
-    let names = args.images.iter().map(|name| super::reference(name));
+    let settings = args.registry.settings(globals);
+    let names = args.images.iter().map(|name| {
+        let alias = settings.alias(name)?;
+        super::reference(alias.as_ref().unwrap_or(name))
+    });
     let names = names.collect::<Result<Vec<Reference>, Error>>()?;
     if args.all_tags
         && let Some(name) = names
@@ -108,7 +130,7 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // to run in them.
     let unpacks = runner::userns::enter().is_ok();
     let (store, _unfinished) = globals.open_store_tidily()?;
-    let network = args.registry.network(&store);
+    let network = Network::new(&store).with_settings(settings);
     let display = Pulls::new(args.quiet);
     let puller = Puller {
         store: &store,
@@ -131,18 +153,20 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
 }
 
 /// The image that a command is to use: the store's or, as `policy` has it, the registry's.
-pub fn needed(store: &Store, name: &str, asks: AskArgs) -> Result<Image, Error> {
-    let policy = match asks.offline {
-        true => PullPolicy::Never,
-        false => asks.pull.into(),
-    };
-    let here = store.resolve(name);
-    let reference = name.parse::<Reference>().ok();
-    let ask = policy.asks(&here);
+pub fn needed(store: &Store, name: &str, asks: &Asks) -> Result<Image, Error> {
+    let mut here = store.resolve(name);
+    let mut reference = name.parse::<Reference>().ok();
+    if let Err(StoreError::NoImage { .. }) = here
+        && let Some(alias) = asks.settings.alias(name)?
+    {
+        here = store.resolve(&alias);
+        reference = alias.parse().ok();
+    }
+    let ask = asks.policy.asks(&here);
     let Some(reference) = reference.filter(|_| ask) else {
         return Ok(here?);
     };
-    let network = asks.registry.network(store);
+    let network = asks.network(store);
     let display = Pulls::new(asks.quiet);
     if here.is_err() {
         display.note(&format!("Unable to find image '{name}' locally"));
@@ -166,12 +190,12 @@ pub fn rest(
     store: &Store,
     layers: &[LayerSource],
     snapshotter: &dyn Snapshotter,
-    asks: AskArgs,
+    asks: &Asks,
 ) -> Result<(), Error> {
     if asks.offline {
         return Ok(());
     }
-    let network = asks.registry.network(store);
+    let network = asks.network(store);
     let display = Pulls::new(asks.quiet);
     let hear = |what: Pulling<'_>| display.hear(what);
     let cancel = Cancel::new();

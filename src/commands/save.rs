@@ -9,15 +9,17 @@ use image_format::archive::{self, ArchiveError, ArchiveKind};
 use image_format::layout::{Image, Store};
 use tempfile::TempDir;
 
-use super::pull::RegistryArgs;
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output::{self, archive as archive_file, file};
+use crate::registries::RegistryArgs;
 use crate::signals::Unfinished;
 
 /// Flags of `mkimg save`.
 #[derive(Args)]
 pub struct SaveArgs {
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Names or IDs of images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -50,7 +52,8 @@ enum SaveFormat {
 pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let (store, unfinished) = globals.open_store_tidily()?;
     // What was not fetched with its image is needed now.
-    store.set_supplier(RegistryArgs::default().network(&store).way().clone());
+    let network = args.registry.network(&store, globals);
+    store.set_supplier(network.way().clone());
     let images = args.images.iter().map(|name| store.resolve(name));
     let images = images.collect::<Result<Vec<Image>, _>>()?;
     let kind = match (args.format, &args.output) {

@@ -72,7 +72,7 @@ fn known(error: &Error) -> Option<String> {
             PushError::Store(error) => store(error),
             error => error.hint(),
         },
-        Error::Login(error) => error.hint(),
+        Error::Settings(error) => error.hint(),
         Error::LoginRefused { .. } => Some(
             "check user and password; many registries take a token in the password's place".into(),
         ),

@@ -89,8 +89,21 @@ impl<'a> Finder<'a> {
     }
 
     fn ask(&self, name: &str, span: Span, platform: &Platform) -> Result<Image, BuildError> {
-        let here = self.request.store.resolve_for(name, platform);
-        let reference = name.parse::<Reference>().ok();
+        let store = &self.request.store;
+        let mut here = store.resolve_for(name, platform);
+        let mut reference = name.parse::<Reference>().ok();
+        if let Err(StoreError::NoImage { .. }) = here {
+            let alias = self.backend.remote.alias(name);
+            let alias = alias.map_err(|source| BuildError::Pull {
+                nearest: None,
+                span,
+                source,
+            })?;
+            if let Some(alias) = alias {
+                here = store.resolve_for(&alias, platform);
+                reference = alias.parse().ok();
+            }
+        }
         let ask_registry = self.request.pull.asks(&here);
         match reference.filter(|_| ask_registry) {
             Some(reference) => self.pull(name, span, &reference, platform, here.err()),

@@ -39,6 +39,15 @@ pub trait Settings: Send + Sync {
     /// # Errors
     /// [`RegistryError::Settings`] when it cannot be read.
     fn credentials(&self, host: &str, repository: &str) -> Result<Credentials, RegistryError>;
+
+    /// What a short name, with or without tag and digest, stands for by an alias; `None` where docker's
+    /// rule stands.
+    ///
+    /// # Errors
+    /// [`RegistryError::Settings`] when what is set cannot be read.
+    fn alias(&self, _name: &str) -> Result<Option<String>, RegistryError> {
+        Ok(None)
+    }
 }
 
 impl<S: Settings + ?Sized> Settings for std::sync::Arc<S> {
@@ -52,6 +61,10 @@ impl<S: Settings + ?Sized> Settings for std::sync::Arc<S> {
 
     fn credentials(&self, host: &str, repository: &str) -> Result<Credentials, RegistryError> {
         self.as_ref().credentials(host, repository)
+    }
+
+    fn alias(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        self.as_ref().alias(name)
     }
 }
 
