@@ -111,6 +111,12 @@ impl Pull<'_> {
         if !is_known {
             self.store.sync(&durable)?;
         }
+        // A push to the same registry takes its blobs over from there.
+        for layer in &layers {
+            let (registry, repository) = (reference.registry(), reference.repository());
+            self.store
+                .note_origin(&layer.blob.digest, registry, repository)?;
+        }
         if is_new {
             self.store.tag(reference, &found.descriptor)?;
         }

@@ -1,7 +1,9 @@
 //! Layers that were not fetched when their image was pulled, on the day on which something reads them.
 
 use std::error::Error;
+use std::panic;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use builder::cancel::Cancel;
 use builder::remote::{HearPulling, RemoteError};
@@ -26,6 +28,12 @@ impl Way {
             settings,
             registries: OnceLock::new(),
         }
+    }
+
+    /// What is set for registries.
+    #[must_use]
+    pub fn settings(&self) -> &dyn Settings {
+        self.settings.as_ref()
     }
 
     /// The registries.
@@ -106,13 +114,18 @@ impl Supplier for Way {
         layer: &LayerSource,
         from: &Reference,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let pull = Pull {
-            store,
-            registries: self.registries()?,
-            layers: Layers::Stored,
-            hear: &|_| {},
-            cancel: &Cancel::new(),
+        let fetch = || {
+            let pull = Pull {
+                store,
+                registries: self.registries()?,
+                layers: Layers::Stored,
+                hear: &|_| {},
+                cancel: &Cancel::new(),
+            };
+            pull.layer(layer, from)
         };
-        Ok(pull.layer(layer, from)?)
+        // Whoever reads may be at work in a runtime, where no other can be waited for.
+        let fetched = thread::scope(|scope| scope.spawn(fetch).join());
+        Ok(fetched.unwrap_or_else(|panicked| panic::resume_unwind(panicked))?)
     }
 }

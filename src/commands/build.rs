@@ -16,7 +16,7 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::Unreached;
+use builder::remote::{Remote, Unreached};
 use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
@@ -337,19 +337,21 @@ fn build(
             Box::new(Nowhere(Arc::new(error)))
         }
     };
-    let coming = (!offline).then(|| Coming {
+    let coming = Coming {
         way: network.way(),
         progress: display,
         cancel: &request.cancel,
-    });
+    };
+    let unreached = Unreached(network);
+    let remote: &dyn Remote = match offline {
+        true => &unreached,
+        false => network,
+    };
     let backend = Backend {
-        snapshotter: &OnDemand::new(&request.store, coming),
+        snapshotter: &OnDemand::new(&request.store, (!offline).then_some(coming)),
         executor: executor.as_ref(),
         progress: display,
-        remote: match offline {
-            true => &Unreached(network),
-            false => network,
-        },
+        remote,
     };
     builder::build(request, backend)
 }

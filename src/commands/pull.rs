@@ -54,7 +54,7 @@ pub enum Policy {
 }
 
 /// Flags of what asks a registry for its image.
-#[derive(Args, Clone, Debug)]
+#[derive(Args)]
 pub struct AskArgs {
     /// When its registry is asked for the image
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
@@ -67,6 +67,35 @@ pub struct AskArgs {
     quiet: bool,
     #[command(flatten)]
     registry: RegistryArgs,
+}
+
+/// How a registry is asked for an image.
+pub struct Asks {
+    policy: PullPolicy,
+    offline: bool,
+    quiet: bool,
+    settings: Arc<UserSettings>,
+}
+
+impl AskArgs {
+    /// With what the user has set, to be called while the process is still who started it.
+    pub fn settle(&self, globals: &Globals) -> Asks {
+        Asks {
+            policy: match self.offline {
+                true => PullPolicy::Never,
+                false => self.pull.into(),
+            },
+            offline: self.offline,
+            quiet: self.quiet,
+            settings: self.registry.settings(globals),
+        }
+    }
+}
+
+impl Asks {
+    fn network(&self, store: &Store) -> Network {
+        Network::new(store).with_settings(Arc::clone(&self.settings) as _)
+    }
 }
 
 impl From<Policy> for PullPolicy {
@@ -122,29 +151,20 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
 }
 
 /// The image that a command is to use: the store's or, as `policy` has it, the registry's.
-pub fn needed(
-    store: &Store,
-    name: &str,
-    asks: &AskArgs,
-    globals: &Globals,
-) -> Result<Image, Error> {
-    let policy = match asks.offline {
-        true => PullPolicy::Never,
-        false => asks.pull.into(),
-    };
-    let network = asks.registry.network(store, globals);
+pub fn needed(store: &Store, name: &str, asks: &Asks) -> Result<Image, Error> {
     let mut here = store.resolve(name);
     let mut reference = name.parse::<Reference>().ok();
     if let Err(StoreError::NoImage { .. }) = here
-        && let Some(alias) = network.way().alias(name).map_err(failed)?
+        && let Some(alias) = asks.settings.alias(name)?
     {
         here = store.resolve(&alias);
         reference = alias.parse().ok();
     }
-    let ask = policy.asks(&here);
+    let ask = asks.policy.asks(&here);
     let Some(reference) = reference.filter(|_| ask) else {
         return Ok(here?);
     };
+    let network = asks.network(store);
     let display = Pulls::new(asks.quiet);
     if here.is_err() {
         display.note(&format!("Unable to find image '{name}' locally"));
@@ -168,13 +188,12 @@ pub fn rest(
     store: &Store,
     layers: &[LayerSource],
     snapshotter: &dyn Snapshotter,
-    asks: &AskArgs,
-    globals: &Globals,
+    asks: &Asks,
 ) -> Result<(), Error> {
     if asks.offline {
         return Ok(());
     }
-    let network = asks.registry.network(store, globals);
+    let network = asks.network(store);
     let display = Pulls::new(asks.quiet);
     let hear = |what: Pulling<'_>| display.hear(what);
     let cancel = Cancel::new();

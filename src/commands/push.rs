@@ -128,6 +128,9 @@ pub fn run(args: &PushArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let names = args.names.iter().map(|name| named(name, args.all_tags));
     let names = names.collect::<Result<Vec<Reference>, Error>>()?;
     let (store, _unfinished) = globals.open_store_tidily()?;
+    // What was not fetched with its image, and is not where it goes to, is needed now.
+    let network = args.registry.network(&store, globals);
+    store.set_supplier(network.way().clone());
     let registries = Registries::new(args.registry.settings(globals))?;
     let display = Pushes::new(args.quiet);
     let cancel = Cancel::new();

@@ -15,7 +15,7 @@ use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
-use super::pull::{self, AskArgs};
+use super::pull::{self, AskArgs, Asks};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::Error;
@@ -91,7 +91,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     if args.tty && args.interactive && !is_terminal(std::io::stdin()) {
         return Err(Error::NotATerminal);
     }
-    let asks = args.asks.clone();
+    let asks = args.asks.settle(globals);
     let (image_name, options, listeners) = options(args)?;
     // While there is one thread only. After the ports are bound: to root of a namespace, processes
     // outside of it that hold a port would be invisible.
@@ -160,10 +160,10 @@ fn options(args: RunArgs) -> Result<(String, ContainerOptions, Listeners), Error
 fn create(
     store: Store,
     image_name: &str,
-    (asks, globals): (&AskArgs, &Globals),
+    asks: &Asks,
     options: &ContainerOptions,
 ) -> Result<(Container, SandboxSpec, Signals), Error> {
-    let image = pull::needed(&store, image_name, asks, globals)?;
+    let image = pull::needed(&store, image_name, asks)?;
     let snapshotter = snapshot::detect(&store, None)?;
     let layers = LayerSource::of_image(&image);
     pull::rest(&store, &layers, &*snapshotter, asks, globals)?;

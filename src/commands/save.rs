@@ -18,6 +18,8 @@ use crate::signals::Unfinished;
 /// Flags of `mkimg save`.
 #[derive(Args)]
 pub struct SaveArgs {
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Names or IDs of images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -50,12 +52,8 @@ enum SaveFormat {
 pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let (store, unfinished) = globals.open_store_tidily()?;
     // What was not fetched with its image is needed now.
-    store.set_supplier(
-        RegistryArgs::default()
-            .network(&store, globals)
-            .way()
-            .clone(),
-    );
+    let network = args.registry.network(&store, globals);
+    store.set_supplier(network.way().clone());
     let images = args.images.iter().map(|name| store.resolve(name));
     let images = images.collect::<Result<Vec<Image>, _>>()?;
     let kind = match (args.format, &args.output) {

@@ -68,11 +68,11 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
         Error::Registry(error) => error.hint(),
-        Error::Settings(error) => error.hint(),
         Error::Push { source, .. } => match source {
             PushError::Store(error) => store(error),
             error => error.hint(),
         },
+        Error::Settings(error) => error.hint(),
         Error::LoginRefused { .. } => Some(
             "check user and password; many registries take a token in the password's place".into(),
         ),

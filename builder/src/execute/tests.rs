@@ -1,4 +1,5 @@
 mod corpus;
+mod images;
 mod language;
 mod mounts;
 mod secrets;

@@ -70,7 +70,11 @@ impl Blobs<'_> {
     ) -> Result<Descriptor, PushError> {
         let mut blob = blob.clone();
         let mut how = self.find(&blob.digest).await?;
-        if how.is_none() && self.push.store.blob_size(&blob.digest)? != Some(blob.size) {
+        // What was not fetched with its image is, when it is opened.
+        if how.is_none()
+            && self.push.store.blob_size(&blob.digest)? != Some(blob.size)
+            && self.push.store.elsewhere(&blob.digest)?.is_none()
+        {
             let Some((item, diff_id)) = again else {
                 return Err(PushError::Missing { blob: blob.digest });
             };
