@@ -227,6 +227,14 @@ pub enum Error {
     /// What should be a registry's name is none.
     #[error("{0:?} is no registry: it takes HOST[:PORT]")]
     NoRegistry(String),
+    /// A registry does not let somebody in.
+    #[error("{host} refuses the login{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    LoginRefused {
+        /// The registry.
+        host: String,
+        /// What it says.
+        said: String,
+    },
     /// Who logs in gave no user or no password.
     #[error("no {0} was given")]
     NothingGiven(&'static str),

@@ -4,16 +4,19 @@ use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
 use image_format::layout::{Store, StoreError, name_of, write_annotated};
 
+use crate::cache::shared;
 use crate::error::BuildError;
+use crate::execute::BuiltStep;
 use crate::leak::Search;
 use crate::request::BuildRequest;
 use crate::stage::StageState;
 
 /// Makes the stage's image with the labels and annotations of the request, and gives it its names.
-/// `created` is the time in its config. An image that holds a secret gets none. Gives its manifest and its ID.
+/// `steps` are those of the build, `created` is the time in its config. An image that holds a secret gets none. Gives its manifest and its ID.
 pub(crate) fn commit(
     request: &BuildRequest,
     mut stage: StageState,
+    steps: &[BuiltStep],
     created: &str,
     secrets: &Search<'_>,
 ) -> Result<(Descriptor, Digest), BuildError> {
@@ -26,15 +29,19 @@ pub(crate) fn commit(
         source,
     };
     let id = Digest::of(&serde_json::to_vec(&stage.config).map_err(unwritten)?);
-    let annotations = serde_json::json!({ "annotations": request.annotations });
+    let mut annotations = request.annotations.clone();
+    let said = serde_json::json!({ "annotations": annotations });
     let config = serde_json::to_value(&stage.config).map_err(unwritten)?;
-    for document in [&config, &annotations] {
+    for document in [&config, &said] {
         let searched = secrets.document(document);
         searched.map_err(|source| BuildError::Leak { span: None, source })?;
     }
     let own = stage.layers[stage.durable..].iter();
     let mut new: Vec<Digest> = own.map(|layer| layer.digest).collect();
-    let annotations = request.annotations.clone();
+    if request.inline_cache {
+        let records = shared::inline(steps).annotation(&stage.layers);
+        annotations.insert(shared::document::ANNOTATION.to_owned(), records);
+    }
     let manifest = write_annotated(store, &stage.config, stage.layers, annotations)?;
     new.extend([id, manifest.digest]);
     if request.keep && !is_named(store, request, &manifest)? {

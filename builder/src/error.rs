@@ -164,6 +164,18 @@ impl BuildError {
         }
     }
 
+    /// What was named at `span` could not be fetched.
+    pub(crate) fn pull(span: Span, source: RemoteError) -> Self {
+        match source {
+            RemoteError::Cancelled => Self::Cancelled,
+            source => Self::Pull {
+                nearest: None,
+                span,
+                source,
+            },
+        }
+    }
+
     /// A command's error at the instruction `span`.
     pub(crate) fn run(span: Span, source: RunError) -> Self {
         match source {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod base;
+mod cached;
 mod files;
 mod find;
 mod follow;
@@ -11,7 +12,8 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use image_format::config::ImageConfig;
 use image_format::descriptor::Descriptor;
@@ -35,6 +37,7 @@ use crate::request::{BuildRequest, DEFAULT_EPOCH, NamedContext};
 use crate::step::run::EPOCH;
 
 use base::Bases;
+pub use cached::BuiltStep;
 use files::Files;
 use find::Finder;
 pub use find::Material;
@@ -60,6 +63,8 @@ pub struct Built {
     pub manifest: Descriptor,
     /// Its ID: the digest of its config.
     pub id: Digest,
+    /// The steps that make layers, or could, in the order of the stages.
+    pub steps: Vec<BuiltStep>,
     /// The images that it was built of, in the order of their names.
     pub materials: Vec<Material>,
 }
@@ -131,6 +136,7 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         cancel: request.cancel.child(),
         book: Book::open(request),
         secrets: Search::new(&request.secrets),
+        steps: Mutex::new(BTreeMap::new()),
     };
     let target = schedule::run(&build);
     // What was done is explained another time, whether the rest was done or not.
@@ -141,10 +147,14 @@ fn carry_out(request: &BuildRequest, backend: Backend<'_>) -> Result<Built, Buil
         return Err(BuildError::Cancelled);
     }
     progress.event(Event::Writing);
-    let (manifest, id) = commit(request, target, &build.created, &build.secrets)?;
+    let steps = build.steps.into_inner();
+    let steps = steps.unwrap_or_else(PoisonError::into_inner);
+    let steps: Vec<BuiltStep> = steps.into_values().collect();
+    let (manifest, id) = commit(request, target, &steps, &build.created, &build.secrets)?;
     Ok(Built {
         manifest,
         id,
+        steps,
         materials: finder.materials(),
     })
 }

@@ -27,6 +27,6 @@ mod wildcard;
 
 pub use change::{ChangeError, change};
 pub use error::BuildError;
-pub use execute::{Backend, Built, Material, build};
+pub use execute::{Backend, Built, BuiltStep, Material, build};
 pub use leak::{LeakError, Place};
 pub use request::BuildRequest;

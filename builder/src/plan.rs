@@ -230,6 +230,16 @@ impl BuildPlan {
         }
     }
 
+    /// Whether a stage's layers are the image's: it is the target, or what that stands on.
+    pub(crate) fn is_in_image(&self, place: usize) -> bool {
+        let target = self.stages.len().checked_sub(1);
+        let below = |at: &usize| match self.stages[*at].base {
+            Source::Stage(other) => Some(other),
+            _ => None,
+        };
+        std::iter::successors(target, below).any(|at| at == place)
+    }
+
     /// The stages that must be built before this one.
     pub fn needs(&self, place: usize) -> impl Iterator<Item = usize> {
         self.sources()

@@ -6,6 +6,7 @@ use image_format::digest::Digest;
 use image_format::layout::Layer;
 
 use crate::cache::explain::Reason;
+use crate::cache::shared::ImportError;
 use crate::dockerfile::Span;
 use crate::dockerfile::check::Warning;
 use crate::remote::Pulling;
@@ -156,6 +157,14 @@ pub enum Event<'a> {
     Check {
         /// What, and where.
         warning: &'a Warning,
+    },
+    /// A cache of others was read, or cannot be used.
+    Import {
+        /// What it is called.
+        name: &'a str,
+        /// How many records it has; `None` where there is no cache yet. An error is of all of it, or of one layer: the
+        /// build goes on without.
+        read: Result<Option<usize>, &'a ImportError>,
     },
     /// The image is written and made durable.
     Writing,

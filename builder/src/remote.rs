@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use image_format::descriptor::{Descriptor, Platform};
 use image_format::digest::Digest;
-use image_format::layout::Image;
+use image_format::layout::{Image, StoreError};
 use image_format::reference::Reference;
+use image_format::snapshot::LayerSource;
 
 use crate::cancel::Cancel;
 
@@ -97,6 +98,9 @@ pub enum RemoteError {
     /// The build was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
     /// Nothing is fetched here.
     #[error("cannot fetch {url}: this build has no way to other machines")]
     NoWay {
@@ -145,7 +149,7 @@ impl RemoteError {
             Self::Fetch { hint, .. } | Self::NoImage { hint, .. } | Self::Pull { hint, .. } => {
                 hint.clone()
             }
-            Self::Cancelled | Self::NoWay { .. } => None,
+            Self::Cancelled | Self::NoWay { .. } | Self::Store(_) => None,
         }
     }
 }
@@ -181,6 +185,17 @@ pub trait Remote: Send + Sync {
         hear: HearPulling<'_>,
         cancel: &Cancel,
     ) -> Result<Image, RemoteError>;
+
+    /// Brings those of these layers that were not fetched with their image, side by side.
+    ///
+    /// # Errors
+    /// When one cannot be had. Where nothing is fetched, that is no error: reading one is.
+    fn layers(
+        &self,
+        layers: &[LayerSource],
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), RemoteError>;
 }
 
 /// Fetches nothing.
@@ -211,5 +226,9 @@ impl Remote for Offline {
     ) -> Result<Image, RemoteError> {
         let url = wanted.reference.to_string();
         Err(RemoteError::NoWay { url })
+    }
+
+    fn layers(&self, _: &[LayerSource], _: HearPulling<'_>, _: &Cancel) -> Result<(), RemoteError> {
+        Ok(())
     }
 }

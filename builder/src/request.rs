@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, Store};
+use image_format::layout::{Image, NotAnImage, Store, StoreError};
 use image_format::reference::{Reference, ReferenceError};
 use image_format::snapshot::LayerSource;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::shared::Import;
 use crate::cancel::Cancel;
 
 /// The time that files get in layers where nothing else is said: 1980-01-01T00:00:00Z, for 0
@@ -67,6 +69,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`: those of the image's manifest.
     pub annotations: BTreeMap<String, String>,
+    /// `--cache-from`: the caches of others that are looked into, in this order.
+    pub cache_from: Vec<Arc<Import>>,
+    /// `--cache-to type=inline`: whether the image's manifest has the records of its steps.
+    pub inline_cache: bool,
     /// When images are asked for in their registries.
     pub pull: PullPolicy,
 }
@@ -102,6 +108,8 @@ impl BuildRequest {
             ulimits: Vec::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            cache_from: Vec::new(),
+            inline_cache: false,
             pull: PullPolicy::default(),
         }
     }
@@ -117,6 +125,23 @@ pub enum PullPolicy {
     Always,
     /// Never.
     Never,
+}
+
+impl PullPolicy {
+    /// Whether the registry is asked for an image, by what the store says of it.
+    #[must_use]
+    pub fn asks(self, here: &Result<Image, StoreError>) -> bool {
+        match (here, self) {
+            (_, Self::Never) | (Ok(_), Self::Missing) => false,
+            // What is given by its ID has no name that could stand for something else.
+            (Ok(image), Self::Always) => image.reference.is_some(),
+            (Err(StoreError::NoImage { .. } | StoreError::Missing(_)), _) => true,
+            (Err(StoreError::NotAnImage { reason, .. }), _) => {
+                matches!(reason, NotAnImage::Platform { .. })
+            }
+            (Err(_), _) => false,
+        }
+    }
 }
 
 /// Where the files of a build context are.

@@ -5,6 +5,7 @@
 //! snapshots/v1/<origin>/<chain-id>/            unpacked layers
 //! cache/v1/                                    step records, file digests
 //! containers/v1/<id>/                          containers
+//! elsewhere/v1/                                where layers are that were not fetched
 //! tmp/<random>/                                one directory a process, swept when it is dead
 //! version  lock  index.lock                    the store's version, and two files to lock
 //! ```
@@ -17,6 +18,7 @@
 
 mod blob;
 mod compressed;
+mod elsewhere;
 mod fill;
 mod flush;
 mod follow;
@@ -36,10 +38,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 pub use blob::{BlobWriter, LARGEST_DOCUMENT, VerifiedReader};
+pub use elsewhere::{Elsewhere, Supplier};
 pub use follow::Follower;
 pub use garbage::{Freed, Roots};
 pub(crate) use image::write_image_of;
@@ -68,6 +71,9 @@ struct Inner {
     written: Mutex<BTreeSet<Digest>>,
     /// Those of them that are on their way to the disk.
     flushing: Mutex<BTreeMap<Digest, JoinHandle<io::Result<()>>>>,
+    supplier: OnceLock<Arc<dyn Supplier>>,
+    /// Held while a blob is fetched because it is read.
+    fetching: Mutex<()>,
 }
 
 /// What can go wrong with a store.
@@ -135,6 +141,17 @@ pub enum StoreError {
     /// A blob is not there.
     #[error("the blob {0} is missing")]
     Missing(Digest),
+    /// A blob was not fetched when its image was pulled, and cannot be now.
+    #[error("the blob {digest} was not fetched from {from} yet{}", if source.is_some() { ", and cannot be" } else { "" })]
+    Elsewhere {
+        /// The blob.
+        digest: Digest,
+        /// The repository that has it.
+        from: String,
+        /// Why it cannot be had; `None` where nothing is to be fetched.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// A document is larger than any sound one.
     #[error("the document {digest} has {size} bytes, and {limit} is the most that is read")]
     TooLarge {
@@ -247,6 +264,8 @@ impl Store {
             tmp,
             written: Mutex::default(),
             flushing: Mutex::default(),
+            supplier: OnceLock::new(),
+            fetching: Mutex::default(),
         })))
     }
 
@@ -308,6 +327,7 @@ fn begin(root: &Path, builder: &fs::DirBuilder) -> Result<Option<File>, StoreErr
             "snapshots",
             "cache",
             "containers",
+            "elsewhere",
             "tmp",
             "lock",
         ];

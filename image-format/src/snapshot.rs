@@ -221,6 +221,9 @@ pub enum SnapshotError {
         /// Why not.
         source: ApplyError,
     },
+    /// A layer is not in the store, and cannot be fetched.
+    #[error("{}", .0)]
+    Fetch(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What was written cannot be a layer.
     #[error(transparent)]
     Pack(#[from] PackError),

@@ -67,6 +67,11 @@ impl Broken {
         causes(&self.0).any(is_certificate)
     }
 
+    /// Whether what the server speaks is not TLS.
+    pub(crate) fn is_not_tls(&self) -> bool {
+        causes(&self.0).any(|cause| matches!(tls(cause), Some(rustls::Error::InvalidMessage(_))))
+    }
+
     /// Whether trying again is of no use.
     pub(crate) fn is_final(&self) -> bool {
         self.0.is_redirect() || self.0.is_builder() || causes(&self.0).any(is_tls)

@@ -46,6 +46,8 @@ pub mod pull;
 pub mod push;
 pub mod registry;
 pub mod settings;
+pub mod shared_cache;
+pub mod supply;
 
 use std::sync::{Arc, OnceLock};
 
@@ -54,19 +56,20 @@ use builder::remote::{
     Checkout, Download, GitSource, HearPulling, ImageSource, Remote, RemoteError,
 };
 use image_format::layout::{Image, Store};
+use image_format::snapshot::LayerSource;
 
 use client::{Client, ClientError};
 use git::Dated;
 use kept::Kept;
 use pull::{Layers, Pull, PullError};
-use registry::{Registries, RegistryError, Settings, Unset};
+use registry::{Settings, Unset};
+use supply::Way;
 
 /// The way to other machines.
 pub struct Network {
     kept: Kept,
     client: OnceLock<Client>,
-    settings: Arc<dyn Settings>,
-    registries: OnceLock<Registries>,
+    way: Arc<Way>,
 }
 
 impl Network {
@@ -76,29 +79,21 @@ impl Network {
         Self {
             kept: Kept::new(store),
             client: OnceLock::new(),
-            settings: Arc::new(Unset),
-            registries: OnceLock::new(),
+            way: Arc::new(Way::new(Arc::new(Unset))),
         }
     }
 
     /// The same, with what is set for registries.
     #[must_use]
     pub fn with_settings(mut self, settings: Arc<dyn Settings>) -> Self {
-        self.settings = settings;
+        self.way = Arc::new(Way::new(settings));
         self
     }
 
-    /// The way to registries.
-    ///
-    /// # Errors
-    /// When there can be none.
-    pub fn registries(&self) -> Result<&Registries, RegistryError> {
-        if let Some(registries) = self.registries.get() {
-            return Ok(registries);
-        }
-        // Two threads may both make one: one of them is used.
-        let registries = Registries::new(Arc::clone(&self.settings))?;
-        Ok(self.registries.get_or_init(|| registries))
+    /// The way to registries, which a store can be given: see [`Store::set_supplier`].
+    #[must_use]
+    pub fn way(&self) -> &Arc<Way> {
+        &self.way
     }
 
     /// Checks out a repository, and says when its commit was made.
@@ -147,12 +142,12 @@ impl Remote for Network {
         hear: HearPulling<'_>,
         cancel: &Cancel,
     ) -> Result<Image, RemoteError> {
-        let pulled = self.registries().map_err(PullError::from);
+        let pulled = self.way.registries().map_err(PullError::from);
         let pulled = pulled.and_then(|registries| {
             let pull = Pull {
                 store: self.kept.store(),
                 registries,
-                layers: Layers::Stored,
+                layers: Layers::Later,
                 hear,
                 cancel,
             };
@@ -160,5 +155,15 @@ impl Remote for Network {
         });
         let pulled = pulled.map_err(|error| error.of(wanted.reference))?;
         Ok(pulled.image)
+    }
+
+    fn layers(
+        &self,
+        layers: &[LayerSource],
+        hear: HearPulling<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), RemoteError> {
+        self.way
+            .layers(self.kept.store(), layers, None, hear, cancel)
     }
 }

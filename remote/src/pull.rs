@@ -39,6 +39,8 @@ pub enum Layers<'a> {
     Unpacked(&'a dyn Snapshotter),
     /// They are fetched.
     Stored,
+    /// They are fetched when something reads them.
+    Later,
 }
 
 /// Pulls images into a store.
@@ -72,8 +74,9 @@ struct Found {
     documents: Documents,
     /// What the name stands for.
     descriptor: Descriptor,
-    /// The manifest.
+    /// The manifest for the platform.
     manifest: Manifest,
+    manifest_digest: Digest,
     /// The config.
     config: ImageConfig,
 }
@@ -89,17 +92,26 @@ impl Pull<'_> {
             .registries
             .repository(reference, Access::Pull, self.cancel)?;
         let found = self.registries.wait(self.find(&repository, wanted))?;
-        let diff_ids = &found.config.rootfs.diff_ids;
-        let layers = layers::of(&found.manifest.layers, diff_ids);
+        let layers = layers::of(&found.manifest.layers, &found.config.rootfs.diff_ids);
         (self.hear)(Pulling::Layers(&found.manifest.layers));
-        self.bring(&repository, &layers)?;
         let is_new = !self.is_named(reference, &found.descriptor)?;
-        let mut durable: Vec<Digest> = layers.iter().map(|layer| layer.blob.digest).collect();
+        let is_known = !is_new && found.documents.are_in(self.store)?;
+        let needs = layers::Needs::of(self, &layers, is_known)?;
+        if !needs.absent.is_empty() {
+            self.store
+                .note_elsewhere(&found.manifest_digest, reference, &needs.absent)?;
+        }
+        if !matches!(self.layers, Layers::Later) {
+            self.bring(&repository, &layers, &needs.missing)?;
+        }
+        let mut durable = needs.here(&layers);
         durable.extend(found.documents.put(self.store)?);
         // As an image is read from the store, so that what it says of itself is true.
         let image = self.store.image_for(&found.descriptor, wanted.platform)?;
-        if is_new {
+        if !is_known {
             self.store.sync(&durable)?;
+        }
+        if is_new {
             self.store.tag(reference, &found.descriptor)?;
         }
         Ok(Pulled {
@@ -187,6 +199,7 @@ impl Pull<'_> {
             documents,
             descriptor: start,
             manifest,
+            manifest_digest: descriptor.digest,
             config,
         })
     }

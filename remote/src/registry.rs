@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod auth;
 mod blob;
 mod challenge;
@@ -28,9 +29,11 @@ mod manifest;
 mod mirrors;
 mod part;
 mod place;
+mod redirect;
 mod repository;
 mod said;
 mod scope;
+mod session;
 mod settings;
 mod upload;
 

@@ -7,6 +7,7 @@ mod given;
 mod nowhere;
 mod on_demand;
 mod output;
+mod shared_cache;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use builder::cancel::Cancel;
 use builder::check::CheckRequest;
 use builder::executor::{Executor, SandboxExecutor};
-use builder::remote::{Offline, Remote};
+use builder::remote::Offline;
 use builder::request::{DEFAULT_EPOCH, PullPolicy, RunNetwork};
 use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
@@ -34,8 +35,9 @@ use arguments::{BuildArg, Epoch};
 use context::{ContextArgs, Reader};
 pub use given::GivenError;
 use nowhere::Nowhere;
-use on_demand::OnDemand;
+use on_demand::{Coming, OnDemand};
 use output::{OutputArgs, Outputs};
+use shared_cache::SharedCacheArgs;
 
 pub use context::InputError;
 pub use output::{UsageError, WriteError};
@@ -47,6 +49,8 @@ pub struct BuildArgs {
     context: ContextArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    shared_cache: SharedCacheArgs,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
@@ -163,6 +167,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
+        pull: args.pull_policy(),
+        progress: &display,
         time: Timestamp::from_secs(epoch.unwrap_or(DEFAULT_EPOCH)),
         cancel: &cancel,
     })?;
@@ -171,6 +177,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         arguments::settle(&mut build_args, epoch.unwrap_or(DEFAULT_EPOCH));
     }
     interrupt.begin();
+    let network = (!args.offline).then_some(&network);
+    if let Some(network) = network {
+        store.set_supplier(network.way().clone());
+    }
     let request = BuildRequest {
         build_args,
         target: args.target.clone(),
@@ -185,6 +195,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         keep: outputs.keep,
         labels: outputs.labels.clone(),
         annotations: outputs.annotations.clone(),
+        cache_from: args.shared_cache.imports(network, &display),
+        inline_cache: args.shared_cache.inline(),
         pull: args.pull_policy(),
         named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -196,11 +208,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         ulimits,
         ..BuildRequest::new(store, loaded.source.clone(), loaded.dockerfile.clone())
     };
-    let remote: &dyn Remote = match args.offline {
-        true => &Offline,
-        false => &network,
-    };
-    let built = match build(&request, rung, &display, remote) {
+    let built = match build(&request, rung, &display, network) {
         Ok(built) => built,
         Err(BuildError::Cancelled) => {
             return Err(ended(display, &interrupt, BuildError::Cancelled));
@@ -220,6 +228,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     };
     tell(&display, &outputs, &built);
     let written = outputs.write(&request.store, &built, &request.cancel);
+    if written.is_ok() {
+        let exports = args.shared_cache.exports(network, &display);
+        exports.run(&request.store, &built, &display, &request.cancel);
+    }
     display.finish();
     match (written, interrupt.signal()) {
         (Err(Error::Output(WriteError::Cancelled)), Some(signal)) => {
@@ -305,7 +317,7 @@ fn build(
     request: &BuildRequest,
     rung: Result<Rung, UsernsError>,
     display: &Display,
-    remote: &dyn Remote,
+    network: Option<&remote::Network>,
 ) -> Result<Built, BuildError> {
     let executor: Box<dyn Executor> = match rung {
         Ok(Rung::Root) => {
@@ -321,11 +333,16 @@ fn build(
             Box::new(Nowhere(Arc::new(error)))
         }
     };
+    let coming = network.map(|network| Coming {
+        way: network.way(),
+        progress: display,
+        cancel: &request.cancel,
+    });
     let backend = Backend {
-        snapshotter: &OnDemand::new(&request.store),
+        snapshotter: &OnDemand::new(&request.store, coming),
         executor: executor.as_ref(),
         progress: display,
-        remote,
+        remote: network.map_or(&Offline, |network| network),
     };
     builder::build(request, backend)
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use builder::cancel::Cancel;
 use clap::Args;
-use remote::registry::Registries;
 use remote::registry::credentials::{Credentials, Secret};
 use remote::registry::endpoint::Endpoint;
+use remote::registry::{Registries, RegistryError};
 use remote::settings::{Keeper, LoginTarget, UserSettings};
 use runner::terminal::is_terminal;
 
@@ -122,7 +122,11 @@ fn attempt(
 ) -> Result<Option<Secret>, Error> {
     let registries = Registries::new(args.registry.settings(globals))?;
     let cancel = Cancel::new();
-    Ok(registries.wait(registries.log_in(endpoint, login, &cancel))?)
+    let tried = registries.wait(registries.log_in(endpoint, login, &cancel));
+    tried.map_err(|error| match error {
+        RegistryError::Unauthorized { host, said, .. } => Error::LoginRefused { host, said },
+        error => error.into(),
+    })
 }
 
 fn keep(

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use builder::cancel::Cancel;
 use builder::plan::parse_platform;
-use builder::remote::{ImageSource, RemoteError};
+use builder::remote::{ImageSource, Pulling, RemoteError};
 use builder::request::PullPolicy;
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
-use image_format::layout::{Image, Store, StoreError, name_of};
+use image_format::layout::{Image, Store, name_of};
 use image_format::nearest::nearest;
 use image_format::reference::Reference;
-use image_format::snapshot;
+use image_format::snapshot::{self, LayerSource, Snapshotter};
 use remote::Network;
 use remote::pull::{Layers, Pull, PullError, Pulled};
 
@@ -66,6 +66,22 @@ pub enum Policy {
     Never,
 }
 
+/// Flags of what asks a registry for its image.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct AskArgs {
+    /// When its registry is asked for the image
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pull: Policy,
+    /// Pull nothing
+    #[arg(long)]
+    offline: bool,
+    /// Show no progress of a pull
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
 impl From<Policy> for PullPolicy {
     fn from(policy: Policy) -> Self {
         match policy {
@@ -115,27 +131,19 @@ pub fn run(args: &PullArgs, globals: &Globals) -> Result<ExitCode, Error> {
 }
 
 /// The image that a command is to use: the store's or, as `policy` has it, the registry's.
-pub fn needed(
-    store: &Store,
-    name: &str,
-    policy: Policy,
-    registry: RegistryArgs,
-    quiet: bool,
-) -> Result<Image, Error> {
+pub fn needed(store: &Store, name: &str, asks: AskArgs) -> Result<Image, Error> {
+    let policy = match asks.offline {
+        true => PullPolicy::Never,
+        false => asks.pull.into(),
+    };
     let here = store.resolve(name);
     let reference = name.parse::<Reference>().ok();
-    let ask = match (&here, policy) {
-        (_, Policy::Never) | (Ok(_), Policy::Missing) => false,
-        // What is given by its ID has no name that could stand for something else.
-        (Ok(image), Policy::Always) => image.reference.is_some(),
-        (Err(StoreError::NoImage { .. }), _) => true,
-        (Err(_), _) => false,
-    };
+    let ask = policy.asks(&here);
     let Some(reference) = reference.filter(|_| ask) else {
         return Ok(here?);
     };
-    let network = registry.network(store);
-    let display = Pulls::new(quiet);
+    let network = asks.registry.network(store);
+    let display = Pulls::new(asks.quiet);
     if here.is_err() {
         display.note(&format!("Unable to find image '{name}' locally"));
     }
@@ -151,6 +159,29 @@ pub fn needed(
     let pulled = pulled?;
     display.note(&format!("Digest: {}", pulled.descriptor.digest));
     Ok(pulled.image)
+}
+
+/// Brings the layers that were not fetched with their image, and unpacks them all.
+pub fn rest(
+    store: &Store,
+    layers: &[LayerSource],
+    snapshotter: &dyn Snapshotter,
+    asks: AskArgs,
+) -> Result<(), Error> {
+    if asks.offline {
+        return Ok(());
+    }
+    let network = asks.registry.network(store);
+    let display = Pulls::new(asks.quiet);
+    let hear = |what: Pulling<'_>| display.hear(what);
+    let cancel = Cancel::new();
+    let way = network.way();
+    let rest = way.layers(store, layers, Some(snapshotter), &hear, &cancel);
+    display.finish();
+    rest.map_err(|source| Error::Pull {
+        source,
+        nearest: None,
+    })
 }
 
 /// Reads the name of a platform.
@@ -228,7 +259,7 @@ impl Puller<'_> {
         let layers = snapshotter.as_deref();
         work(&Pull {
             store: self.store,
-            registries: self.network.registries()?,
+            registries: self.network.way().registries()?,
             layers: layers.map_or(Layers::Stored, Layers::Unpacked),
             hear: &|what| self.display.hear(what),
             cancel: &Cancel::new(),

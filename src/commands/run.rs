@@ -15,7 +15,7 @@ use runner::sandbox::{SandboxSpec, Stage};
 use runner::terminal::is_terminal;
 use runner::{Exit, Sandbox, userns};
 
-use super::pull::{self, Policy, RegistryArgs};
+use super::pull::{self, AskArgs};
 use crate::cli::Globals;
 use crate::diagnostic;
 use crate::error::Error;
@@ -79,17 +79,8 @@ pub struct RunArgs {
     /// Give it a terminal
     #[arg(short, long)]
     tty: bool,
-    /// When its registry is asked for the image
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    pull: Policy,
-    /// Pull nothing
-    #[arg(long)]
-    offline: bool,
-    /// Show no progress of a pull
-    #[arg(short, long)]
-    quiet: bool,
     #[command(flatten)]
-    registry: RegistryArgs,
+    asks: AskArgs,
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -100,15 +91,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     if args.tty && args.interactive && !is_terminal(std::io::stdin()) {
         return Err(Error::NotATerminal);
     }
-    let asks = Asks {
-        policy: if args.offline {
-            Policy::Never
-        } else {
-            args.pull
-        },
-        registry: args.registry,
-        quiet: args.quiet,
-    };
+    let asks = args.asks;
     let (image_name, options, listeners) = options(args)?;
     // While there is one thread only. After the ports are bound: to root of a namespace, processes
     // outside of it that hold a port would be invisible.
@@ -172,25 +155,19 @@ fn options(args: RunArgs) -> Result<(String, ContainerOptions, Listeners), Error
     Ok((image, options, listeners))
 }
 
-/// How a registry is asked for the image.
-#[derive(Clone, Copy)]
-struct Asks {
-    policy: Policy,
-    registry: RegistryArgs,
-    quiet: bool,
-}
-
 /// Makes the container. The store is not held any longer than that, so that garbage can be collected
 /// while the container runs.
 fn create(
     store: Store,
     image_name: &str,
-    asks: Asks,
+    asks: AskArgs,
     options: &ContainerOptions,
 ) -> Result<(Container, SandboxSpec, Signals), Error> {
-    let image = pull::needed(&store, image_name, asks.policy, asks.registry, asks.quiet)?;
+    let image = pull::needed(&store, image_name, asks)?;
     let snapshotter = snapshot::detect(&store, None)?;
-    snapshotter.ensure(&LayerSource::of_image(&image))?;
+    let layers = LayerSource::of_image(&image);
+    pull::rest(&store, &layers, &*snapshotter, asks)?;
+    snapshotter.ensure(&layers)?;
     // From here on a signal is for the container, and ends nothing half-way.
     let signals = Signals::block(options.window.is_some())?;
     let made = Container::create(&store, &*snapshotter, &image, image_name, options);

@@ -9,6 +9,7 @@ use image_format::archive::{self, ArchiveError, ArchiveKind};
 use image_format::layout::{Image, Store};
 use tempfile::TempDir;
 
+use super::pull::RegistryArgs;
 use crate::cli::Globals;
 use crate::error::Error;
 use crate::output::{self, archive as archive_file, file};
@@ -48,6 +49,8 @@ enum SaveFormat {
 /// Saves images and their names.
 pub fn run(args: &SaveArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let (store, unfinished) = globals.open_store_tidily()?;
+    // What was not fetched with its image is needed now.
+    store.set_supplier(RegistryArgs::default().network(&store).way().clone());
     let images = args.images.iter().map(|name| store.resolve(name));
     let images = images.collect::<Result<Vec<Image>, _>>()?;
     let kind = match (args.format, &args.output) {

@@ -73,6 +73,9 @@ fn known(error: &Error) -> Option<String> {
             error => error.hint(),
         },
         Error::Login(error) => error.hint(),
+        Error::LoginRefused { .. } => Some(
+            "check user and password; many registries take a token in the password's place".into(),
+        ),
         Error::NobodyToAsk => Some("give -u USER --password-stdin, and the password there".into()),
         Error::Pull {
             nearest: Some(nearest),
@@ -107,6 +110,7 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::ForeignOwner { .. } | StoreError::NotAStore(_) => {
             Some("use another directory with --root DIR".into())
         }
+        StoreError::Elsewhere { source: None, .. } => Some("leave --offline out".into()),
         StoreError::Corrupt { .. } | StoreError::Missing(_) | StoreError::Size { .. } => {
             Some("mkimg verify lists all that is damaged in the store".into())
         }

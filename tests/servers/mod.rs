@@ -1,8 +1,11 @@
 //! A small HTTP server that answers as a test wants, here and in the tests of `remote`.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod authority;
+pub mod proxy;
 pub mod registry;
 pub mod repository;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

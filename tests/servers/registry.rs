@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::authority::Authority;
+
 /// A running registry, on a free port of 127.0.0.1, until it is dropped.
 pub struct Registry {
     child: Child,
@@ -92,5 +94,48 @@ impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The user of a registry that wants a login.
+pub const USER: &str = "tester";
+/// Its password.
+pub const PASSWORD: &str = "right:one";
+
+/// What a registry is told so that it wants the login of [`USER`].
+pub fn basic_auth(dir: &Path) -> Config {
+    let path = dir.join("htpasswd");
+    // bcrypt of the password
+    std::fs::write(
+        &path,
+        "tester:$2b$05$UqOgxfvyuKmRpxWA9ITqx.MYaZ6u0SGxecNGI40hHngnjn1Vu4qXe\n",
+    )
+    .unwrap();
+    let top = format!(
+        "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+        path.display()
+    );
+    Config {
+        top,
+        ..Config::default()
+    }
+}
+
+/// What a registry is told so that it speaks TLS alone, with a certificate of the authority's; with
+/// `clients` only to who has one of its certificates too.
+pub fn with_tls(authority: &Authority, clients: bool) -> Config {
+    let server = authority.issue("server");
+    let mut http = format!(
+        "tls:\n  certificate: {}\n  key: {}\n",
+        server.certificate.display(),
+        server.key.display()
+    );
+    if clients {
+        let ca = authority.certificate();
+        http += &format!("  clientcas:\n    - {}\n", ca.display());
+    }
+    Config {
+        http,
+        ..Config::default()
     }
 }

@@ -65,6 +65,8 @@ pub enum Reason {
     Placement,
     /// Nothing: but the layer is not in the store any more, or its record is damaged.
     Lost,
+    /// Nothing: but it came from a cache that this build does not import from.
+    Elsewhere(String),
     /// Another version of mkimg made the record.
     Version,
 }
@@ -92,6 +94,10 @@ impl fmt::Display for Reason {
             Self::Source => f.write_str("what is copied from changed"),
             Self::Placement => f.write_str("where to, how, or what of it is copied changed"),
             Self::Lost => f.write_str("its layer is not in the store any more"),
+            Self::Elsewhere(cache) => write!(
+                f,
+                "it came from the cache {cache}, which this build does not name"
+            ),
             Self::Version => f.write_str("another version of mkimg made it"),
         }
     }
@@ -105,6 +111,8 @@ pub(crate) struct Book {
     before: OnceLock<Vec<(String, Digest, Record)>>,
     now: Mutex<BTreeMap<String, Digest>>,
     missed: OnceLock<()>,
+    /// The caches of others that are believed.
+    imports: Vec<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -137,7 +145,16 @@ impl Book {
             before: OnceLock::new(),
             now: Mutex::default(),
             missed: OnceLock::new(),
+            imports: {
+                let imports = request.cache_from.iter();
+                imports.map(|import| import.name().to_owned()).collect()
+            },
         }
+    }
+
+    /// Says that something in it is new.
+    pub(crate) fn renew(&self) {
+        self.missed.get_or_init(|| ());
     }
 
     /// Notes a step's key, by the numbers of its stage and instruction.
@@ -154,10 +171,12 @@ impl Book {
         parts: &Parts,
         files: impl Iterator<Item = FilePart>,
     ) -> Vec<Reason> {
-        self.missed.get_or_init(|| ());
+        self.renew();
         let before = self.before.get_or_init(|| self.read_before());
-        if before.iter().any(|(_, known, _)| known == key) {
-            return vec![Reason::Lost];
+        if let Some((_, _, record)) = before.iter().find(|(_, known, _)| known == key) {
+            let elsewhere = record.from.clone();
+            let elsewhere = elsewhere.filter(|from| !self.imports.contains(from));
+            return vec![elsewhere.map_or(Reason::Lost, Reason::Elsewhere)];
         }
         let place = place(position);
         let alike = |(known, _, record): &&(String, Digest, Record)| {

@@ -5,7 +5,6 @@ use std::io::{self, Seek};
 use std::time::SystemTime;
 
 use image_format::digest::Digest;
-use image_format::layer::compression::decompress;
 use image_format::layer::index::{IndexError, LayerIndex};
 use image_format::layout::{Store, StoreError, VerifiedReader};
 use image_format::snapshot::LayerSource;
@@ -65,8 +64,7 @@ pub(crate) fn index(store: &Store, layer: &LayerSource) -> Result<LayerIndex, La
     let index = if store.blob_size(&diff_id)?.is_some() {
         LayerIndex::of_file(plain(store, layer)?).map_err(failed)?
     } else {
-        let tar = VerifiedReader::of_unknown_size(unpacked(store, layer)?, diff_id);
-        LayerIndex::read(tar).map_err(failed)?
+        LayerIndex::read(store.layer_tar(&layer.blob, &diff_id)?).map_err(failed)?
     };
     let bytes = index.as_bytes();
     let digest = Digest::of(bytes);
@@ -75,6 +73,13 @@ pub(crate) fn index(store: &Store, layer: &LayerSource) -> Result<LayerIndex, La
         out.write_all(digest.as_bytes())
     })?;
     Ok(index)
+}
+
+/// Whether the listing of a layer can be had without the layer; it may be torn, and need it still.
+pub(crate) fn is_listed(store: &Store, layer: &LayerSource) -> bool {
+    super::directory(store, LAYERS)
+        .join(layer.diff_id.hex())
+        .exists()
 }
 
 /// The listing in the cache; none where it is missing or torn.
@@ -95,7 +100,7 @@ fn known(store: &Store, name: &str) -> Option<LayerIndex> {
 pub(crate) fn plain(store: &Store, layer: &LayerSource) -> Result<File, LayerError> {
     let diff_id = layer.diff_id;
     if store.blob_size(&diff_id)?.is_none() {
-        let mut tar = unpacked(store, layer)?;
+        let mut tar = store.layer_tar(&layer.blob, &diff_id)?;
         let mut writer = store.blob_writer()?;
         io::copy(&mut tar, &mut writer)
             .map_err(|source| LayerError::Decompress { diff_id, source })?;
@@ -132,15 +137,6 @@ fn verify(store: &Store, blob: &File, diff_id: Digest) -> Result<(), LayerError>
         }
     })?;
     Ok(known.add(store, [(state, diff_id)].into_iter(), seen)?)
-}
-
-fn unpacked(store: &Store, layer: &LayerSource) -> Result<Box<dyn io::Read + Send>, LayerError> {
-    let blob = &layer.blob;
-    let packed = VerifiedReader::new(store.open_blob(&blob.digest)?, blob.digest, blob.size);
-    decompress(packed).map_err(|source| LayerError::Decompress {
-        diff_id: layer.diff_id,
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod key;
 pub mod layers;
 pub mod mounts;
 pub mod record;
+pub mod shared;
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};

@@ -28,6 +28,9 @@ pub struct Record {
     pub layer: Option<StoredLayer>,
     /// The layers below, base first.
     pub below: Vec<Digest>,
+    /// The cache of others that it came from, by [`super::shared::Import::name`]; none where the step was done here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// What it depended on.
     pub parts: Parts,
 }
@@ -42,14 +45,22 @@ pub struct StoredLayer {
 }
 
 /// The layer that the step with this key made, `Some(None)` if it is known to make none. A record
-/// that does not read, or whose layer is not there as it should be, is none at all.
+/// that does not read, that came from a cache which `is_believed` does not know, or whose layer is not there as it
+/// should be, is none at all.
 ///
 /// # Errors
 /// When the store fails.
-pub fn find(store: &Store, key: &Digest) -> Result<Option<Option<Layer>>, StoreError> {
+pub fn find(
+    store: &Store,
+    key: &Digest,
+    is_believed: &dyn Fn(&str) -> bool,
+) -> Result<Option<Option<Layer>>, StoreError> {
     let Some(record) = read(store, key) else {
         return Ok(None);
     };
+    if record.from.is_some_and(|from| !is_believed(&from)) {
+        return Ok(None);
+    }
     let Some(StoredLayer { diff_id, size }) = record.layer else {
         return Ok(Some(None));
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use image_format::descriptor::Platform;
 use image_format::digest::Digest;
-use image_format::layout::{Image, NotAnImage, StoreError};
+use image_format::layout::{Image, StoreError};
 use image_format::media_type;
 use image_format::reference::Reference;
 
@@ -15,7 +15,7 @@ use crate::error::BuildError;
 use crate::plan::{name_of, named_context};
 use crate::progress::Event;
 use crate::remote::{ImageSource, RemoteError};
-use crate::request::{BuildRequest, NamedContext, PullPolicy};
+use crate::request::{BuildRequest, NamedContext};
 
 /// Finds images, and remembers what it found.
 pub(super) struct Finder<'a> {
@@ -66,15 +66,15 @@ impl<'a> Finder<'a> {
         span: Span,
         platform: &Platform,
     ) -> Result<Image, BuildError> {
-        let context = named_context(&self.request.named_contexts, name);
-        if let Some((_, NamedContext::Image(image))) = context {
-            return Ok(Image::clone(image));
-        }
         let key = (name.to_owned(), name_of(platform));
         if let Some(image) = self.found.get(&key) {
             return Ok(image.clone());
         }
-        let image = self.ask(name, span, platform)?;
+        let context = named_context(&self.request.named_contexts, name);
+        let image = match context {
+            Some((_, NamedContext::Image(image))) => Image::clone(image),
+            _ => self.ask(name, span, platform)?,
+        };
         let descriptor = &image.descriptor;
         // One platform's manifest says nothing of the others.
         if media_type::is_index(&descriptor.media_type) {
@@ -91,13 +91,7 @@ impl<'a> Finder<'a> {
     fn ask(&self, name: &str, span: Span, platform: &Platform) -> Result<Image, BuildError> {
         let here = self.request.store.resolve_for(name, platform);
         let reference = name.parse::<Reference>().ok();
-        let ask_registry = match (&here, self.request.pull) {
-            (_, PullPolicy::Never) => false,
-            // What is given by its ID has no name that could stand for something else.
-            (Ok(image), PullPolicy::Always) => image.reference.is_some(),
-            (Ok(_), PullPolicy::Missing) => false,
-            (Err(error), _) => is_not_here(error),
-        };
+        let ask_registry = self.request.pull.asks(&here);
         match reference.filter(|_| ask_registry) {
             Some(reference) => self.pull(name, span, &reference, platform, here.err()),
             None => here.map_err(|error| not_here(name, span, error)),
@@ -133,16 +127,6 @@ impl<'a> Finder<'a> {
                 source,
             },
         })
-    }
-}
-
-/// Whether the registry may have what the store does not.
-fn is_not_here(error: &StoreError) -> bool {
-    let platform = |reason: &NotAnImage| matches!(reason, NotAnImage::Platform { .. });
-    match error {
-        StoreError::NoImage { .. } | StoreError::Missing(_) => true,
-        StoreError::NotAnImage { reason, .. } => platform(reason),
-        _ => false,
     }
 }
 

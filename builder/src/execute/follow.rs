@@ -1,10 +1,11 @@
 //! One stage, instruction by instruction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::Backend;
 use super::base::Bases;
+use super::cached::BuiltStep;
 use super::files::Files;
 use super::layers::Step;
 use crate::cache::explain::Book;
@@ -41,6 +42,8 @@ pub(super) struct Build<'a> {
     pub(super) book: Book,
     /// What no layer may hold.
     pub(super) secrets: Search<'a>,
+    /// What was done or found, by the places of stage and instruction.
+    pub(super) steps: Mutex<BTreeMap<(usize, usize), BuiltStep>>,
 }
 
 /// The place of `FROM` among the instructions of its stage, which are counted from 0.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::iter;
 use std::sync::OnceLock;
 
-use image_format::config::chain_id;
 use image_format::digest::Digest;
 use image_format::layout::Layer;
 use image_format::snapshot::LayerSource;
@@ -12,9 +11,8 @@ use image_format::snapshot::LayerSource;
 use super::files::Files;
 use super::follow::Build;
 use super::mounts::{Mounts, surroundings};
-use crate::cache::CacheError;
-use crate::cache::key::{FilePart, Parts, Reads};
-use crate::cache::record::{self, Record, StoredLayer};
+use crate::cache::key::Reads;
+use crate::cache::layers;
 use crate::context::Context;
 use crate::dockerfile::ast::{Add, CommandNetwork, Copy, Run};
 use crate::dockerfile::{Span, Word};
@@ -22,6 +20,7 @@ use crate::error::BuildError;
 use crate::lexical;
 use crate::plan::Source;
 use crate::progress::{Event, Outcome, StepId};
+use crate::remote::Pulling;
 use crate::request::RunNetwork;
 use crate::stage::StageState;
 use crate::step::copy::{self, AddStep, CopySource, CopyStep, PlannedCopy, WorkdirStep};
@@ -40,16 +39,6 @@ pub(super) struct Step<'a> {
     pub(super) place: (usize, usize),
     /// Where its instruction is written.
     pub(super) span: Span,
-}
-
-/// A step's key, and what it is made of.
-pub(super) struct Keyed {
-    pub(super) parts: Parts,
-    pub(super) key: Digest,
-    /// Where the step is written.
-    pub(super) span: Span,
-    /// Whether the step is done whatever the cache holds.
-    pub(super) afresh: bool,
 }
 
 /// What a copy copies from.
@@ -80,13 +69,13 @@ impl Build<'_> {
         let created_by = planned.created_by(state);
         let reads = planned.reads(mounts.parts(), surroundings(self.request));
         let keyed = self.key(state.diff_ids(), step, &created_by, reads)?;
-        let outcome = match self.cached(&keyed)? {
+        let outcome = match self.cached(step, &keyed, mounts.files())? {
             Some(layer) => Outcome::Cached(layer),
             None => {
                 self.explain(step, &keyed, mounts.files());
                 let layer = self.do_run(state, step, planned, &mounts, &keyed.key);
                 let layer = layer.map_err(|error| BuildError::run(step.span, error))?;
-                self.keep(state.diff_ids(), keyed, mounts.files(), layer)?
+                self.keep(step, keyed, mounts.files(), layer)?
             }
         };
         state.push(created_by, &self.created, layer_of(outcome));
@@ -203,6 +192,12 @@ impl Build<'_> {
         let name = if wanted.add.is_some() { "ADD" } else { "COPY" };
         let failed = |error| BuildError::copy(name, step.span, error);
         let base = state.stack();
+        if !copy::is_linked(&wanted.copy) {
+            self.list(step, &base)?;
+        }
+        if let CopySource::Stack(stack) = wanted.from {
+            self.list(step, stack)?;
+        }
         let planned = copy::plan_copy(
             &self.request.store,
             &base,
@@ -217,12 +212,29 @@ impl Build<'_> {
             false => state.diff_ids(),
         };
         let keyed = self.key(below, step, created_by, planned.reads.clone())?;
-        if let Some(layer) = self.cached(&keyed)? {
+        if let Some(layer) = self.cached(step, &keyed, planned.files())? {
             return Ok(Outcome::Cached(layer));
         }
         self.explain(step, &keyed, planned.files());
         let layer = self.do_copy(step, &base, &planned).map_err(failed)?;
-        self.keep(below, keyed, planned.files(), layer)
+        self.keep(step, keyed, planned.files(), layer)
+    }
+
+    /// Brings the layers that were not fetched yet and have to be read to know what is in them.
+    fn list(&self, step: Step<'_>, stack: &[LayerSource]) -> Result<(), BuildError> {
+        let store = &self.request.store;
+        let unknown = stack
+            .iter()
+            .filter(|layer| !layers::is_listed(store, layer));
+        let unknown: Vec<LayerSource> = unknown.cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let progress = self.backend.progress;
+        let name = self.plan.steps[step.id].text.as_str();
+        let hear = |what: Pulling<'_>| progress.event(Event::Pulling { name, what });
+        let fetched = self.backend.remote.layers(&unknown, &hear, &self.cancel);
+        fetched.map_err(|error| BuildError::pull(step.span, error))
     }
 
     pub(super) fn workdir(
@@ -258,11 +270,12 @@ impl Build<'_> {
             user: user.clone(),
         };
         let keyed = self.key(state.diff_ids(), step, created_by, reads)?;
-        if let Some(layer) = self.cached(&keyed)? {
+        if let Some(layer) = self.cached(step, &keyed, iter::empty())? {
             return Ok(Outcome::Cached(layer));
         }
         self.explain(step, &keyed, iter::empty());
         let base = state.stack();
+        self.list(step, &base)?;
         let wanted = WorkdirStep {
             path: &path,
             user,
@@ -274,7 +287,7 @@ impl Build<'_> {
             Some(planned) => self.do_copy(step, &base, &planned).map_err(failed)?,
             None => None,
         };
-        self.keep(state.diff_ids(), keyed, iter::empty(), layer)
+        self.keep(step, keyed, iter::empty(), layer)
     }
 
     pub(super) fn do_copy(
@@ -318,93 +331,6 @@ impl Build<'_> {
             Files::Directory(context) => Origin::Context(context),
             Files::Layers(layers) => Origin::Stack(layers.clone()),
         })
-    }
-
-    fn key(
-        &self,
-        below: &[Digest],
-        step: Step<'_>,
-        created_by: &str,
-        reads: Reads,
-    ) -> Result<Keyed, BuildError> {
-        let parts = Parts::new(
-            chain_id(below),
-            created_by.to_owned(),
-            self.platform.clone(),
-            self.epoch,
-            reads,
-        );
-        let key = parts.key().map_err(CacheError::Record)?;
-        self.book.note(step.position, key);
-        Ok(Keyed {
-            parts,
-            key,
-            span: step.span,
-            afresh: self.is_afresh(step),
-        })
-    }
-
-    pub(super) fn is_afresh(&self, step: Step<'_>) -> bool {
-        self.request.no_cache || self.afresh.contains(&step.position.0)
-    }
-
-    fn cached(&self, keyed: &Keyed) -> Result<Option<Option<Layer>>, BuildError> {
-        if keyed.afresh {
-            return Ok(None);
-        }
-        let found = record::find(&self.request.store, &keyed.key)?;
-        let searched = self.search(keyed, found.flatten());
-        if let Err(BuildError::Leak { .. }) = &searched {
-            // An earlier build did not know what is secret.
-            record::forget(&self.request.store, &keyed.key)?;
-        }
-        searched.map(|()| found)
-    }
-
-    /// Searches a layer for the values of secrets, which no layer may hold.
-    fn search(&self, keyed: &Keyed, layer: Option<Layer>) -> Result<(), BuildError> {
-        let Some(layer) = layer else {
-            return Ok(());
-        };
-        let searched = self.secrets.layer(&self.request.store, layer.diff_id);
-        searched.map_err(|source| BuildError::Leak {
-            span: Some(keyed.span),
-            source,
-        })
-    }
-
-    /// Says why the cache does not have a step, if it had one like it.
-    fn explain(&self, step: Step<'_>, keyed: &Keyed, files: impl Iterator<Item = FilePart>) {
-        if keyed.afresh {
-            return;
-        }
-        let reasons = self
-            .book
-            .explain(step.position, &keyed.key, &keyed.parts, files);
-        if !reasons.is_empty() {
-            self.backend.progress.event(Event::Missed {
-                step: step.id,
-                reasons: &reasons,
-            });
-        }
-    }
-
-    /// Keeps what a step did.
-    fn keep(
-        &self,
-        below: &[Digest],
-        keyed: Keyed,
-        files: impl Iterator<Item = FilePart> + Clone,
-        layer: Option<Layer>,
-    ) -> Result<Outcome, BuildError> {
-        self.search(&keyed, layer)?;
-        let record = Record {
-            layer: layer.map(|Layer { diff_id, size }| StoredLayer { diff_id, size }),
-            below: below.to_vec(),
-            parts: keyed.parts,
-        };
-        record::keep(&self.request.store, &keyed.key, &record, files)?;
-        Ok(Outcome::Done(layer))
     }
 }
 

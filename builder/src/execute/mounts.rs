@@ -11,12 +11,13 @@ use image_format::layer::apply::{Target, apply};
 use image_format::layout::Layer;
 use image_format::snapshot::{LayerSource, RootMount};
 
+use super::cached::Keyed;
 use super::follow::Build;
-use super::layers::{Keyed, Origin, Step};
+use super::layers::{Origin, Step};
 use crate::cache::CacheError;
 use crate::cache::key::{FilePart, MountPart, Parts, Shows, Surroundings};
 use crate::cache::mounts::{self as caches, CacheMount, CacheMounts};
-use crate::cache::record::{self, Record, StoredLayer};
+use crate::cache::record;
 use crate::context::Context;
 use crate::dockerfile::ast::{Copy, MountFlag, Run};
 use crate::dockerfile::mount::{Access, From, Mount, MountKind, Sharing};
@@ -349,6 +350,7 @@ impl<'a> Build<'a> {
         let key = parts.key().map_err(CacheError::Record)?;
         let afresh = self.is_afresh(step);
         let keyed = Keyed {
+            below: Vec::new(),
             parts,
             key,
             span,
@@ -494,22 +496,16 @@ impl<'a> Build<'a> {
         span: Span,
     ) -> Result<Layer, RunError> {
         let store = &self.request.store;
-        if let Some(Some(layer)) = record::find(store, &keyed.key).map_err(RunMountError::from)? {
+        let found = record::find(store, &keyed.key, &|_| false);
+        if let Some(Some(layer)) = found.map_err(RunMountError::from)? {
             return Ok(layer);
         }
         let layer = self.do_copy(step, &[], copy);
         let layer = layer.map_err(|source| unready(source, span))?;
         // Where nothing is copied, an error said so.
         let layer = layer.ok_or(RunError::Cancelled)?;
-        let record = Record {
-            layer: Some(StoredLayer {
-                diff_id: layer.diff_id,
-                size: layer.size,
-            }),
-            below: Vec::new(),
-            parts: keyed.parts.clone(),
-        };
-        record::keep(store, &keyed.key, &record, copy.files()).map_err(RunMountError::from)?;
+        self.record(keyed, copy.files(), Some(layer), None)
+            .map_err(RunMountError::from)?;
         Ok(layer)
     }
 

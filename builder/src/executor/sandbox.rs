@@ -27,9 +27,11 @@ const PATIENCE: Timespec = Timespec {
 };
 /// The most of its output that is read at once, in bytes.
 const BUFFER: usize = 64 << 10;
-/// The same on every machine: nothing of this one may be in a layer.
-const HOSTNAME: &str = "localhost";
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+/// The same on every machine, for nothing of this one may be in a layer, and the same as BuildKit's, for
+/// what commands write of it.
+const HOSTNAME: &str = "buildkitsandbox";
+const HOSTS: &str =
+    "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// Runs each command in a sandbox of its own, with docker's defaults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +92,6 @@ fn spec(step: &RunStep) -> Result<(SandboxSpec, Vec<Agent>), ExecutorError> {
     let mut mounts = vec![
         file("/etc/resolv.conf", resolv_conf(step.network), 0o644),
         file("/etc/hosts", hosts(&step.hosts), 0o644),
-        file("/etc/hostname", format!("{HOSTNAME}\n"), 0o644),
     ];
     let script = step.script.iter();
     mounts.extend(script.map(|script| file(&script.path, script.text.clone(), 0o755)));

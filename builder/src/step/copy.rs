@@ -328,11 +328,7 @@ pub(crate) fn plan_workdir(
     }
     let owner = match step.user {
         "" => (0, 0),
-        user => {
-            let owner = Owner::parse(user.strip_suffix(':').unwrap_or(user))
-                .map_err(|source| CopyError::Ownership { source, span })?;
-            owner::numbers(&rootfs, &owner, span)?
-        }
+        user => owner::numbers_or_root(&rootfs, user)?,
     };
     Ok(Some(PlannedCopy {
         reads: Reads::Directory {

@@ -72,16 +72,17 @@ impl Store {
         flushing.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a blob, unverified.
+    /// Opens a blob, unverified. A layer that was not fetched yet is fetched.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] where it is not there.
+    /// [`StoreError::Missing`] where it is not there, [`StoreError::Elsewhere`] where it cannot be fetched.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.blob_path(digest);
-        File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Missing(*digest),
-            _ => io_error("open", &path)(error),
-        })
+        match File::open(&path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.fetch(digest),
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
     }
 
     /// Reads a document whole and verifies it.

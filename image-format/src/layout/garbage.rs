@@ -77,6 +77,8 @@ impl Store {
             self.mark(entry, &mut needed)?;
         }
         self.mark_compressed_forms(&needed.tars, &mut needed.blobs)?;
+        let stand_ins = self.keep_elsewhere(&needed.blobs)?;
+        needed.blobs.extend(stand_ins);
         let mut freed = Freed::default();
         self.sweep(&self.root().join("blobs/sha256"), &needed.blobs, |path| {
             freed.bytes += fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
@@ -99,7 +101,9 @@ impl Store {
                 self.sweep(&path, needed, |_| count += 1)?;
                 continue;
             }
-            count += names(&path)?.filter(|name| digest(name).is_some()).count() as u64;
+            count += names(&path)?
+                .filter(|name| digest_of_name(name).is_some())
+                .count() as u64;
             self.discard(&path)?;
         }
         Ok(count)
@@ -150,7 +154,7 @@ impl Store {
         mut removed: impl FnMut(&Path),
     ) -> Result<(), StoreError> {
         for name in names(dir)? {
-            if digest(&name).is_some_and(|digest| !needed.contains(&digest)) {
+            if digest_of_name(&name).is_some_and(|digest| !needed.contains(&digest)) {
                 let path = dir.join(&name);
                 removed(&path);
                 self.discard(&path)?;
@@ -174,7 +178,7 @@ fn names(dir: &Path) -> Result<impl Iterator<Item = OsString> + use<>, StoreErro
 }
 
 /// The digest that a name is; a lock's name begins with one too, and goes with the origin.
-fn digest(name: &OsStr) -> Option<Digest> {
+pub(super) fn digest_of_name(name: &OsStr) -> Option<Digest> {
     name.to_str().and_then(|name| Digest::from_hex(name).ok())
 }
 

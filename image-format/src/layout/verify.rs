@@ -8,6 +8,7 @@ use super::{Image, Store, StoreError, VerifiedReader, io_error};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::snapshot::LayerSource;
 
 /// What is wrong with an image.
 #[derive(Debug)]
@@ -57,8 +58,12 @@ impl Store {
         Ok(problems)
     }
 
-    /// Checks a layer's stored bytes, and the tar within against its diff ID.
+    /// Checks a layer's stored bytes, and the tar within against its diff ID. What was not fetched yet is
+    /// checked when it comes.
     fn verify_layer(&self, layer: &Descriptor, diff_id: &Digest) -> Result<(), StoreError> {
+        if self.stand_in(layer, diff_id)?.is_none() && self.elsewhere(&layer.digest)?.is_some() {
+            return Ok(());
+        }
         let mut tar = self.layer_tar(layer, diff_id)?;
         io::copy(&mut tar, &mut io::sink()).map_err(|error| {
             blob_error(error, || io_error("read", &self.blob_path(&layer.digest)))
@@ -76,9 +81,14 @@ impl Store {
         diff_id: &Digest,
     ) -> Result<Box<dyn io::Read + Send>, StoreError> {
         let digest = layer.digest;
-        let stored = self
-            .blob_size(&digest)?
-            .ok_or(StoreError::Missing(digest))?;
+        if self.blob_size(&digest)?.is_none()
+            && let Some(other) = self.stand_in(layer, diff_id)?
+        {
+            return self.tar_in(&other, diff_id);
+        }
+        let blob = self.open_blob(&digest)?;
+        let failed = io_error("read", &self.blob_path(&digest));
+        let stored = blob.metadata().map_err(failed)?.len();
         if stored != layer.size {
             let (expected, found) = (layer.size, stored);
             return Err(StoreError::Size {
@@ -87,12 +97,30 @@ impl Store {
                 found,
             });
         }
-        let blob = self.open_blob(&digest)?;
-        if digest == *diff_id {
-            return Ok(Box::new(VerifiedReader::new(blob, digest, stored)));
+        self.tar_in(&digest, diff_id)
+    }
+
+    /// What has the tar of a layer that is not here.
+    fn stand_in(&self, layer: &Descriptor, diff_id: &Digest) -> Result<Option<Digest>, StoreError> {
+        self.standing_in(&LayerSource {
+            blob: layer.clone(),
+            diff_id: *diff_id,
+        })
+    }
+
+    /// The plain tar in a blob.
+    fn tar_in(
+        &self,
+        digest: &Digest,
+        diff_id: &Digest,
+    ) -> Result<Box<dyn io::Read + Send>, StoreError> {
+        let blob = self.open_blob(digest)?;
+        let failed = || io_error("read", &self.blob_path(digest));
+        if digest == diff_id {
+            let stored = blob.metadata().map_err(failed())?.len();
+            return Ok(Box::new(VerifiedReader::new(blob, *digest, stored)));
         }
-        let name = io_error("read", &self.blob_path(&digest));
-        let tar = crate::layer::compression::decompress(blob).map_err(name)?;
+        let tar = crate::layer::compression::decompress(blob).map_err(failed())?;
         Ok(Box::new(VerifiedReader::of_unknown_size(tar, *diff_id)))
     }
 }

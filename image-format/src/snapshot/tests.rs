@@ -2,7 +2,7 @@ use super::*;
 use crate::layer::Timestamp;
 use crate::layer::observe::{Look, commands, shell, tree};
 use crate::layer::pack::pack_tree;
-use crate::layout::Roots;
+use crate::layout::{Roots, Store};
 use proptest::prelude::*;
 use std::process::Command;
 

@@ -18,6 +18,16 @@ impl Documents {
         self.0.push(bytes.to_owned());
     }
 
+    /// Whether the store has them all.
+    pub fn are_in(&self, store: &Store) -> Result<bool, StoreError> {
+        for bytes in &self.0 {
+            if store.blob_size(&Digest::of(bytes))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Puts them all into the store.
     pub fn put(&self, store: &Store) -> Result<Vec<Digest>, StoreError> {
         self.0.iter().map(|bytes| store.put_bytes(bytes)).collect()

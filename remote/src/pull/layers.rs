@@ -15,13 +15,14 @@ use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
 use image_format::layer::compression::decompress;
 use image_format::layout::{BlobWriter, Follower, StoreError, VerifiedReader};
+use image_format::reference::Reference;
 use image_format::snapshot::LayerSource;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Layers, Pull, PullError};
 use crate::cancellable;
-use crate::registry::{Blob, RegistryError, Repository};
+use crate::registry::{Access, Blob, RegistryError, Repository};
 
 /// As many layers come at once: docker's number.
 const MOST_AT_ONCE: usize = 3;
@@ -69,14 +70,82 @@ impl Work<'_> {
     }
 }
 
+/// Which layers of an image the store does not have.
+pub(super) struct Needs {
+    /// The numbers of those that are to be fetched; of the same twice, the first one's.
+    pub missing: Vec<usize>,
+    /// Those that are not, for now, with the blobs that stand in for them.
+    pub absent: Vec<(LayerSource, Option<Digest>)>,
+}
+
+impl Needs {
+    /// Of an image that the store has, what is there of its layers is durable, and need not be read.
+    pub fn of(pull: &Pull<'_>, layers: &[LayerSource], is_known: bool) -> Result<Self, StoreError> {
+        let store = pull.store;
+        let mut needs = Self {
+            missing: Vec::new(),
+            absent: Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        let mut by_diff_id = None;
+        for (layer, source) in layers.iter().enumerate() {
+            let Descriptor { digest, size, .. } = source.blob;
+            if !seen.insert(digest) {
+                continue;
+            }
+            let is_here = match is_known {
+                true => store.blob_size(&digest)? == Some(size),
+                // What an interrupted pull left may have been cut off by a crash.
+                false => store.holds(&digest, size)?,
+            };
+            if is_here {
+                (pull.hear)(Pulling::Present { layer });
+                continue;
+            }
+            let by_diff_id = match &mut by_diff_id {
+                Some(known) => known,
+                none => none.insert(store.blobs_by_diff_id()?),
+            };
+            let plain = store.blob_path(&source.diff_id).exists();
+            let stand_in = match plain {
+                true => Some(source.diff_id),
+                false => by_diff_id.get(&source.diff_id).copied(),
+            };
+            match pull.layers {
+                _ if stand_in.is_some() => {
+                    (pull.hear)(Pulling::Present { layer });
+                    needs.absent.push((source.clone(), stand_in));
+                }
+                Layers::Later => needs.absent.push((source.clone(), None)),
+                Layers::Stored | Layers::Unpacked(_) => needs.missing.push(layer),
+            }
+        }
+        Ok(needs)
+    }
+
+    /// The blobs that are in the store when what is missing has been fetched.
+    pub fn here(&self, layers: &[LayerSource]) -> Vec<Digest> {
+        let absent = |digest: &Digest| {
+            let mut absent = self.absent.iter();
+            absent.find(|(layer, _)| layer.blob.digest == *digest)
+        };
+        let all = layers.iter().map(|layer| layer.blob.digest);
+        all.filter_map(|digest| match absent(&digest) {
+            Some((_, stand_in)) => *stand_in,
+            None => Some(digest),
+        })
+        .collect()
+    }
+}
+
 impl Pull<'_> {
-    /// Brings the layers that are missing, and unpacks all if that is wanted.
+    /// Brings the layers that are missing, given by their numbers, and unpacks all if that is wanted.
     pub(super) fn bring(
         &self,
         repository: &Repository,
         layers: &[LayerSource],
+        missing: &[usize],
     ) -> Result<(), PullError> {
-        let missing = self.missing(layers)?;
         let work = Work {
             pull: self,
             layers,
@@ -86,7 +155,7 @@ impl Pull<'_> {
         };
         thread::scope(|scope| {
             let (mut begun, mut begin) = (BTreeMap::new(), BTreeMap::new());
-            for layer in &missing {
+            for layer in missing {
                 let (sender, receiver) = sync_channel(1);
                 begin.insert(*layer, sender);
                 begun.insert(*layer, receiver);
@@ -107,36 +176,86 @@ impl Pull<'_> {
         }
     }
 
-    /// The numbers of the layers that are not in the store; of the same twice, the first one's.
-    fn missing(&self, layers: &[LayerSource]) -> Result<Vec<usize>, PullError> {
+    /// Brings one layer from the repository that has it.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn layer(&self, layer: &LayerSource, from: &Reference) -> Result<(), PullError> {
+        let repository = self
+            .registries
+            .repository(from, Access::Pull, self.cancel)?;
+        self.bring(&repository, std::slice::from_ref(layer), &[0])?;
+        Ok(self.store.sync(&[layer.blob.digest])?)
+    }
+
+    /// Brings those of these layers that were not fetched when their image was pulled, each from where it
+    /// is, and unpacks all if that is wanted.
+    ///
+    /// # Errors
+    /// When one cannot be had or unpacked.
+    pub fn rest(&self, layers: &[LayerSource]) -> Result<(), PullError> {
+        let mut by_place: BTreeMap<Reference, Vec<usize>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        let mut missing = Vec::new();
-        for (layer, source) in layers.iter().enumerate() {
-            let Descriptor { digest, size, .. } = source.blob;
-            if !seen.insert(digest) || self.store.has_written(&digest) {
+        for (number, layer) in layers.iter().enumerate() {
+            if self.store.standing_in(layer)?.is_some() || !seen.insert(layer.blob.digest) {
                 continue;
             }
-            // What an interrupted pull left may have been cut off by a crash.
-            if self.store.holds(&digest, size)? {
-                (self.hear)(Pulling::Present { layer });
-            } else {
-                missing.push(layer);
+            if let Some(elsewhere) = self.store.elsewhere(&layer.blob.digest)? {
+                by_place.entry(elsewhere.from).or_default().push(number);
             }
         }
-        Ok(missing)
+        let mut places = by_place.into_iter().peekable();
+        let blobs: Vec<Descriptor> = layers.iter().map(|layer| layer.blob.clone()).collect();
+        (self.hear)(Pulling::Layers(&blobs));
+        while let Some((from, missing)) = places.next() {
+            let repository = self
+                .registries
+                .repository(&from, Access::Pull, self.cancel)?;
+            match places.peek() {
+                None => self.bring(&repository, layers, &missing)?,
+                Some(_) => {
+                    // Those of several repositories cannot be unpacked as they come.
+                    let own: Vec<LayerSource> =
+                        missing.iter().map(|n| layers[*n].clone()).collect();
+                    let all: Vec<usize> = (0..own.len()).collect();
+                    let stored = Pull {
+                        layers: Layers::Stored,
+                        ..*self
+                    };
+                    stored.bring(&repository, &own, &all)?;
+                }
+            }
+            let fetched: Vec<Digest> = missing.iter().map(|n| layers[*n].blob.digest).collect();
+            self.store.sync(&fetched)?;
+        }
+        Ok(())
     }
 }
 
 impl Work<'_> {
-    /// Fetches the missing layers. Each is handed on to whoever follows it as soon as it begins.
+    /// Fetches the missing layers.
     async fn fetch<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         repository: &Repository,
         begin: BTreeMap<usize, SyncSender<Follower>>,
     ) -> Result<(), PullError> {
-        let mut waiting = begin.into_iter();
         let mut coming = JoinSet::new();
+        let fetched = self.fetch_by(&mut coming, scope, repository, begin).await;
+        // Those that write would wait for ever: what is aborted ends only while somebody waits for it.
+        coming.shutdown().await;
+        fetched
+    }
+
+    /// Fetches some at a time. Each is handed on to whoever follows it as soon as it begins.
+    async fn fetch_by<'scope>(
+        &'scope self,
+        coming: &mut JoinSet<Result<(), RegistryError>>,
+        scope: &'scope Scope<'scope, '_>,
+        repository: &Repository,
+        begin: BTreeMap<usize, SyncSender<Follower>>,
+    ) -> Result<(), PullError> {
+        let mut waiting = begin.into_iter();
         loop {
             while coming.len() < MOST_AT_ONCE
                 && let Some((layer, begin)) = waiting.next()
@@ -168,9 +287,9 @@ impl Work<'_> {
         // Without an end, the fetching has failed.
         while let Some(piece) = pieces.blocking_recv() {
             let Piece::Bytes(bytes) = piece else {
-                match writer.finish_as(digest) {
-                    Ok(_) => self.hear(Pulling::Fetched { layer }),
-                    Err(error) => self.fail(error.into()),
+                self.hear(Pulling::Fetched { layer });
+                if let Err(error) = writer.finish_as(digest) {
+                    self.fail(error.into());
                 }
                 return;
             };

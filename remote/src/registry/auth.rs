@@ -21,7 +21,7 @@ use super::credentials::{Credentials, Secret};
 use super::error::RegistryError;
 use super::place::{Ask, Place, may_pass, shown_host};
 use super::scope::Scopes;
-use crate::attempt::{Attempts, Failure, is_passing, retry_after};
+use crate::attempt::{Failure, is_passing, retry_after};
 use crate::cancellable::unless;
 
 /// The name of this client with token servers.
@@ -192,7 +192,7 @@ impl Place {
         let (ask, authorization) = self
             .token_request(realm, credentials, scopes, is_kept)
             .await?;
-        let mut attempts = Attempts::default();
+        let mut attempts = self.attempts();
         loop {
             let failure = match self.exchange(&ask, authorization.as_ref()).await {
                 Ok(answer) if answer.response.status() == StatusCode::OK => {

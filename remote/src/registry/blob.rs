@@ -24,6 +24,8 @@ pub struct Blob {
     received: u64,
     /// Whether something of it was given away, which cannot be taken back.
     is_given: bool,
+    /// Whether the server can send a part.
+    has_ranges: bool,
     /// As many bytes that came before come once more.
     repeated: u64,
     /// Whether size and digest are right.
@@ -41,6 +43,7 @@ impl Blob {
             hasher: Hasher::new(),
             received: 0,
             is_given: false,
+            has_ranges: true,
             repeated: 0,
             is_whole: false,
         }
@@ -70,7 +73,7 @@ impl Blob {
     async fn step(&mut self) -> Result<Option<Bytes>, RegistryError> {
         let Some(mut response) = self.response.take() else {
             let place = self.round.place().clone();
-            self.response = Some(self.open(&place).await?);
+            self.response = self.open(&place).await?;
             return Ok(None);
         };
         let place = self.round.place();
@@ -128,13 +131,13 @@ impl Blob {
         Ok(last)
     }
 
-    /// Asks for what has not come yet.
-    async fn open(&mut self, place: &Place) -> Result<Response, RegistryError> {
+    /// Asks for what has not come yet; nothing comes of it where it has to be asked otherwise.
+    async fn open(&mut self, place: &Place) -> Result<Option<Response>, RegistryError> {
         let url = place
             .url(&format!("blobs/{}", self.descriptor.digest))
             .await?;
         let mut ask = Ask::new(Method::GET, url, &self.what);
-        if self.received > 0 {
+        if self.received > 0 && self.has_ranges {
             let range = HeaderValue::try_from(format!("bytes={}-", self.received));
             let range = range.map_err(|_| place.protocol(&self.what, "no range"))?;
             ask = ask.with(RANGE, range);
@@ -142,17 +145,24 @@ impl Blob {
         let response = place.send_counted(&ask, &mut self.attempts).await?;
         let (first, length) = match response.status() {
             StatusCode::OK => (0, response.content_length()),
-            StatusCode::PARTIAL_CONTENT => match first_byte(&response) {
-                Some(first) if first <= self.received => (first, None),
-                _ => return Err(place.protocol(&self.what, "it sends another range")),
-            },
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                let first = first_byte(&response).filter(|first| *first <= self.received);
+                let Some(first) = first.filter(|_| response.status().is_success()) else {
+                    // It makes something else of ranges: the whole, from which the rest is taken.
+                    if std::mem::take(&mut self.has_ranges) {
+                        return Ok(None);
+                    }
+                    return Err(place.refusal(response, &self.what).await?);
+                };
+                (first, None)
+            }
             _ => return Err(place.refusal(response, &self.what).await?),
         };
         if let Some(length) = length.filter(|length| *length != self.descriptor.size) {
             return Err(self.wrong_size(length));
         }
         self.repeated = self.received - first;
-        Ok(response)
+        Ok(Some(response))
     }
 
     /// Makes ready for the next attempt, here or at the next server.
@@ -177,6 +187,7 @@ impl Blob {
         }
         self.round.failed(error)?;
         self.attempts = self.round.place().attempts();
+        self.has_ranges = true;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::endpoint::Tls;
 use crate::client::{ClientError, builder, machine_roots, provider, tls};
@@ -22,19 +22,20 @@ pub struct Connections {
 }
 
 struct Kept {
-    tls: Arc<Tls>,
+    tls: Option<Arc<Tls>>,
     proxied: bool,
     client: Client,
 }
 
 impl Connections {
-    /// The client that trusts so. Loopback is not reached by a proxy, as with docker.
-    pub fn client(&self, tls: &Arc<Tls>, is_loopback: bool) -> Result<Client, ClientError> {
+    /// The client that trusts so; without TLS it trusts nobody, for which nothing has to be read.
+    /// Loopback is not reached by a proxy, as with docker.
+    pub fn client(&self, tls: Option<&Arc<Tls>>, is_loopback: bool) -> Result<Client, ClientError> {
         let mut clients = lock(&self.clients);
         let proxied = !is_loopback;
         let found = clients
             .iter()
-            .find(|kept| kept.proxied == proxied && kept.tls == *tls);
+            .find(|kept| kept.proxied == proxied && kept.tls.as_ref() == tls);
         if let Some(found) = found {
             return Ok(found.client.clone());
         }
@@ -45,7 +46,7 @@ impl Connections {
         }
         let client = builder.build()?;
         clients.push(Kept {
-            tls: Arc::clone(tls),
+            tls: tls.cloned(),
             proxied,
             client: client.clone(),
         });
@@ -67,7 +68,11 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn config(trust: &Tls) -> Result<ClientConfig, ClientError> {
+fn config(trust: Option<&Arc<Tls>>) -> Result<ClientConfig, ClientError> {
+    let Some(trust) = trust else {
+        let nobody = tls()?.with_root_certificates(RootCertStore::empty());
+        return Ok(nobody.with_no_client_auth());
+    };
     let config = if trust.accepts_any {
         let any = Arc::new(AcceptsAny(provider()));
         tls()?.dangerous().with_custom_certificate_verifier(any)

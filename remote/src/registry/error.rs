@@ -271,9 +271,18 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self.last() {
-            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
+                    .to_owned()
+            }
+            Self::Connection { host, source } if source.is_certificate() => format!(
+                "this machine does not trust the server's certificate: put that of the CA which \
+                 signed it into ~/.config/containers/certs.d/{host}/ca.crt, or \
+                 /etc/containers/certs.d/{host}/ca.crt for all users"
+            ),
+            Self::Connection { source, .. } if source.is_not_tls() => {
+                "if it is a registry without TLS, declare it in registries.conf (insecure = true) \
+                 or give --tls-verify=false"
                     .to_owned()
             }
             Self::Connection { source, .. } => return source.hint(),

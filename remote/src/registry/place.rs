@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use builder::cancel::Cancel;
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Response, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -13,10 +13,10 @@ use super::auth::{Auth, Rejected};
 use super::connections::Connections;
 use super::endpoint::{Endpoint, Transport};
 use super::error::RegistryError;
-use super::said::{LONGEST_ANSWER, words};
 use super::scope::Scopes;
 use super::settings::{Settings, is_loopback};
 use crate::attempt::{Attempts, Failure, is_passing, retry_after};
+use crate::broken::Broken;
 use crate::cancellable::{Cancelled, unless};
 use crate::client::MOST_REDIRECTS;
 
@@ -93,7 +93,7 @@ impl Ask {
         }
     }
 
-    pub fn with(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
@@ -171,7 +171,7 @@ impl Place {
             // A certificate that is not trusted is no reason to go without one.
             Ok(Err(error)) => {
                 let is_connect = error.is_connect();
-                !is_connect || crate::broken::Broken::from(error).is_certificate()
+                !is_connect || Broken::from(error).is_certificate()
             }
             Ok(Ok(_)) => true,
             Err(_) => false,
@@ -181,7 +181,8 @@ impl Place {
     pub fn client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
         let is_loopback = url.host_str().is_some_and(is_loopback);
         let connections = &self.shared.connections;
-        Ok(connections.client(&self.endpoint.tls, is_loopback)?)
+        let tls = Some(&self.endpoint.tls).filter(|_| url.scheme() == "https");
+        Ok(connections.client(tls, is_loopback)?)
     }
 
     /// Sends it until there is an answer that is neither a wish for a login nor a failure that may
@@ -277,56 +278,6 @@ impl Place {
         })
     }
 
-    /// Where an answer sends to, if it does.
-    fn next(
-        &self,
-        ask: &Ask,
-        url: &Url,
-        response: &Response,
-    ) -> Result<Option<Url>, RegistryError> {
-        let reads = matches!(ask.method, Method::GET | Method::HEAD);
-        let follows = match response.status().as_u16() {
-            301..=303 => reads,
-            307 | 308 => true,
-            _ => false,
-        };
-        match response.headers().get(LOCATION).filter(|_| follows) {
-            Some(location) => Ok(Some(self.led(url, location, &ask.what)?)),
-            None => Ok(None),
-        }
-    }
-
-    /// An address that an answer names, made safe: it has no login of its own, and TLS where there was
-    /// TLS before.
-    pub fn led(&self, from: &Url, to: &HeaderValue, what: &str) -> Result<Url, RegistryError> {
-        let led = to.to_str().ok().and_then(|to| from.join(to).ok());
-        let led = led.filter(|url| matches!(url.scheme(), "http" | "https"));
-        let Some(mut led) = led else {
-            return Err(self.protocol(what, "it sends to what is no address"));
-        };
-        // It fails for addresses that cannot have one.
-        let _ = led.set_username("").and_then(|()| led.set_password(None));
-        led.set_fragment(None);
-        if from.scheme() == "https" && led.scheme() == "http" {
-            // Behind a proxy that ends TLS, many a registry does not know that it has it.
-            let is_itself = led.host_str() == from.host_str()
-                && (led.port() == from.port() || led.port().is_none());
-            let port = from.port();
-            if !is_itself
-                || led
-                    .set_scheme("https")
-                    .and_then(|()| led.set_port(port))
-                    .is_err()
-            {
-                return Err(RegistryError::Unencrypted {
-                    host: self.host().to_owned(),
-                    to: shown_host(&led),
-                });
-            }
-        }
-        Ok(led)
-    }
-
     /// Waits for something unless nothing comes for too long.
     pub async fn quiet<T>(
         &self,
@@ -353,66 +304,6 @@ impl Place {
             host: self.host().to_owned(),
             what: what.to_owned(),
             problem: problem.to_owned(),
-        }
-    }
-
-    /// What a refusal says.
-    pub async fn refusal(
-        &self,
-        response: Response,
-        what: &str,
-    ) -> Result<RegistryError, RegistryError> {
-        let status = response.status();
-        let said = match self.body(response, what, LONGEST_ANSWER).await {
-            Ok(body) => words(&body),
-            Err(RegistryError::Cancelled) => return Err(RegistryError::Cancelled),
-            // The status says enough.
-            Err(_) => String::new(),
-        };
-        let (host, what) = (self.host().to_owned(), what.to_owned());
-        Ok(match status {
-            StatusCode::NOT_FOUND => RegistryError::NotFound { host, what, said },
-            StatusCode::UNAUTHORIZED => RegistryError::Unauthorized {
-                host,
-                what,
-                said,
-                logged_in: self.is_logged_in(),
-            },
-            StatusCode::FORBIDDEN => RegistryError::Forbidden { host, what, said },
-            status => RegistryError::Refused {
-                host,
-                what,
-                status,
-                said,
-            },
-        })
-    }
-
-    /// The body of an answer, of at most so many bytes.
-    pub async fn body(
-        &self,
-        mut response: Response,
-        what: &str,
-        most: usize,
-    ) -> Result<Bytes, RegistryError> {
-        let too_long = || RegistryError::TooLong {
-            host: self.host().to_owned(),
-            what: what.to_owned(),
-            most,
-        };
-        let url = response.url().clone();
-        let expected = response.content_length();
-        if expected.is_some_and(|length| length > most as u64) {
-            return Err(too_long());
-        }
-        let mut body = Vec::new();
-        loop {
-            let chunk = self.quiet(&url, response.chunk()).await?;
-            match chunk.map_err(|error| self.broken(&url, error))? {
-                Some(chunk) if body.len() + chunk.len() > most => return Err(too_long()),
-                Some(chunk) => body.extend_from_slice(&chunk),
-                None => return Ok(body.into()),
-            }
         }
     }
 }

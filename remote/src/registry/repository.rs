@@ -13,7 +13,8 @@ use super::connections::lock;
 use super::error::RegistryError;
 use super::mirrors::Places;
 use super::scope::Scopes;
-use super::upload::{Begun, Session, Source, Upload};
+use super::session::{Begun, Session};
+use super::upload::{Source, Upload};
 
 /// What a manifest is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

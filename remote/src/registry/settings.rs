@@ -1,11 +1,12 @@
 //! What a user has set for registries.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use image_format::reference::Reference;
 
 use super::credentials::Credentials;
-use super::endpoint::{Endpoint, Transport};
+use super::endpoint::{Endpoint, Tls, Transport};
 use super::error::RegistryError;
 
 /// What is to be done with a repository: it decides what right is asked for, and a mirror is never
@@ -54,7 +55,8 @@ impl<S: Settings + ?Sized> Settings for std::sync::Arc<S> {
     }
 }
 
-/// Nothing is set: no mirrors, no logins, TLS everywhere but on loopback, where it is tried first.
+/// Nothing is set: no mirrors, no logins, TLS everywhere but on loopback, where it is tried first and
+/// any certificate is good, as with docker.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unset;
 
@@ -67,6 +69,10 @@ impl Settings for Unset {
         let mut endpoint = Endpoint::new(reference.registry(), reference.repository());
         if is_loopback(reference.registry()) {
             endpoint.transport = Transport::HttpsElseHttp;
+            endpoint.tls = Arc::new(Tls {
+                accepts_any: true,
+                ..Tls::default()
+            });
         }
         Ok(vec![endpoint])
     }

@@ -6,15 +6,14 @@ use std::io;
 
 use bytes::Bytes;
 use image_format::digest::{Digest, Hasher};
-use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE,
-};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode};
 
 use super::error::RegistryError;
 use super::manifest::digest;
 use super::part::Part;
 use super::place::{Ask, Place, may_pass};
+use super::session::{Begun, Session};
 use crate::attempt::{Attempts, Failure, retry_after};
 
 /// The size of a chunk, where the registry wants chunks and does not say how long, and of a blob whose
@@ -22,84 +21,12 @@ use crate::attempt::{Attempts, Failure, retry_after};
 const CHUNK: u64 = 16 * 1024 * 1024;
 /// Chunks that a proxy refuses as too long become shorter, down to this.
 const SHORTEST_CHUNK: u64 = 256 * 1024;
-const MIN_LENGTH: &str = "oci-chunk-min-length";
 
 /// What is uploaded: bytes that can be read again from any place, as long as the upload lasts.
 pub trait Source: Sync {
     /// Some bytes at this offset, as many as are at hand up to some hundred KiB; none at the end. It
     /// waits where they are still in the making.
     fn read_at(&self, offset: u64) -> impl Future<Output = io::Result<Bytes>> + Send;
-}
-
-/// An upload that the registry knows.
-pub struct Session {
-    url: Url,
-    /// The least length of chunks but the last, where the registry has said one.
-    min_length: Option<u64>,
-}
-
-/// What came of beginning an upload.
-pub enum Begun {
-    Session(Session),
-    /// The registry has the blob already.
-    Mounted,
-}
-
-impl Place {
-    /// Begins an upload; with a digest and another repository, the blob may be taken from there.
-    pub async fn begin_upload(
-        &self,
-        mount: Option<(&Digest, &str)>,
-        what: &str,
-    ) -> Result<Begun, RegistryError> {
-        let mut url = self.url("blobs/uploads/").await?;
-        if let Some((digest, from)) = mount {
-            let mut query = url.query_pairs_mut();
-            query
-                .append_pair("mount", &digest.to_string())
-                .append_pair("from", from);
-        }
-        let mut ask = Ask::new(Method::POST, url, what);
-        // Without a length some servers refuse it.
-        ask = ask.with(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let response = self.send(&ask).await?;
-        match response.status() {
-            StatusCode::CREATED if mount.is_some() => Ok(Begun::Mounted),
-            StatusCode::ACCEPTED => {
-                let url = self.location(&response, what)?;
-                let min_length = number(response.headers(), MIN_LENGTH);
-                Ok(Begun::Session(Session { url, min_length }))
-            }
-            _ => Err(self.refusal(response, what).await?),
-        }
-    }
-
-    /// Gives an upload up; that it cannot be is no harm.
-    pub async fn cancel_upload(&self, session: Session, what: &str) -> Result<(), RegistryError> {
-        let ask = Ask::new(Method::DELETE, session.url, what);
-        match self.send(&ask).await {
-            Err(RegistryError::Cancelled) => Err(RegistryError::Cancelled),
-            _ => Ok(()),
-        }
-    }
-
-    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
-        let url = self.url(&format!("blobs/{digest}")).await?;
-        let ask = Ask::new(Method::HEAD, url, &format!("blob {digest}"));
-        let response = self.send(&ask).await?;
-        match response.status() {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => Err(self.refusal(response, &ask.what).await?),
-        }
-    }
-
-    fn location(&self, response: &Response, what: &str) -> Result<Url, RegistryError> {
-        match response.headers().get(LOCATION) {
-            Some(location) => self.led(response.url(), location, what),
-            None => Err(self.protocol(what, "it does not say where to upload to")),
-        }
-    }
 }
 
 /// The upload of one blob.
@@ -304,10 +231,7 @@ impl<'a, S: Source> Upload<'a, S> {
             let response = self.place.send(&ask).await?;
             let has = received(response.headers());
             if let (true, Some(has)) = (response.status().is_success(), has) {
-                // Where it goes on is said here too, by most.
-                if response.headers().contains_key(LOCATION) {
-                    self.moved(&response)?;
-                }
+                self.moved(&response)?;
                 let most = self.whole.map_or(self.hashed, |(_, size)| size);
                 self.reached(has, most)?;
                 self.is_unsure = false;
@@ -325,7 +249,11 @@ impl<'a, S: Source> Upload<'a, S> {
         Ok(None)
     }
 
+    /// Goes on where the answer says, if it does.
     fn moved(&mut self, response: &Response) -> Result<(), RegistryError> {
+        if !response.headers().contains_key(LOCATION) {
+            return Ok(());
+        }
         let url = self.place.location(response, &self.what)?;
         if let Some(session) = &mut self.session {
             session.url = url;
@@ -427,8 +355,4 @@ fn received(headers: &HeaderMap) -> Option<u64> {
         (0, last) => last.checked_add(1),
         _ => None,
     }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }

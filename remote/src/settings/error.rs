@@ -81,7 +81,7 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: RegistriesError,
+        source: Box<RegistriesError>,
     },
     /// A certificate or key cannot be used.
     #[error("{}: {source}", path.display())]

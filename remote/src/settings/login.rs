@@ -69,8 +69,9 @@ impl UserSettings {
     /// The registry itself, to try a login at.
     ///
     /// # Errors
-    /// When the registry is blocked, or what is set for it cannot be read.
+    /// When the registry is blocked, what is set for it cannot be read, or nobody could keep the login.
     pub fn login_endpoint(&self, target: &LoginTarget) -> Result<Endpoint, RegistryError> {
+        self.keeping(target)?;
         let conf = self.conf()?;
         let name = target.name();
         Self::unless_blocked(conf, &name)?;

@@ -244,7 +244,7 @@ impl RegistriesConf {
             let moved = prefix::moved(reference, &registry.prefix, &location.location);
             let moved = moved.map_err(|source| SettingsError::Registries {
                 path: registry.by.clone(),
-                source,
+                source: Box::new(source),
             })?;
             // Of the place itself something may be said as well.
             let there = self.registry(&moved.to_string());

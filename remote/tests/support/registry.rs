@@ -3,9 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use super::faulty::{Asked, Fault, Faulty};
 use builder::cancel::Cancel;
 use bytes::Bytes;
 use image_format::descriptor::Descriptor;
+use image_format::media_type::{OCI_LAYER, OCI_MANIFEST};
 use image_format::reference::Reference;
 use remote::registry::credentials::Credentials;
 use remote::registry::endpoint::{Endpoint, Transport};
@@ -153,4 +155,34 @@ pub async fn fetch(
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// A manifest without layers.
+pub const MANIFEST: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
+
+/// A registry with one blob.
+pub fn with_blob(
+    size: usize,
+    fault: impl Fn(&Asked) -> Fault + Send + Sync + 'static,
+) -> (Faulty, Vec<u8>, Descriptor) {
+    let server = Faulty::start(fault);
+    let bytes = noise(size);
+    server.put_blob(&bytes);
+    let descriptor = Descriptor::of(OCI_LAYER, &bytes);
+    (server, bytes, descriptor)
+}
+
+pub fn with_manifest(fault: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> (Faulty, Client) {
+    let server = Faulty::start(fault);
+    server.put_manifest("1", OCI_MANIFEST, MANIFEST);
+    let client = Client::new(&server.host());
+    (server, client)
+}
+
+/// Where the ranges begin that were asked for.
+pub fn ranges(server: &Faulty) -> Vec<String> {
+    let asked = server.asked().into_iter();
+    asked
+        .filter_map(|one| one.header("range").map(str::to_owned))
+        .collect()
 }

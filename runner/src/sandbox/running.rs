@@ -193,7 +193,8 @@ impl Running {
     }
 
     /// What was made inside the root file system only for something to be mounted on it, parents
-    /// before children, absolute inside the root: it belongs in no layer.
+    /// before children, absolute inside the root: it belongs in no layer. (`/dev`, `/proc` and
+    /// `/sys` do: a root has them after its first command, as with docker.)
     pub fn created_targets(&self) -> &[PathBuf] {
         &self.created
     }

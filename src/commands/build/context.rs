@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use builder::cancel::Cancel;
 use builder::check::CheckedContext;
+use builder::progress::Progress;
 use builder::remote::Remote as _;
-use builder::request::{ContextSource, DockerfileText, NamedContext};
+use builder::request::{ContextSource, DockerfileText, NamedContext, PullPolicy};
 use clap::Args;
 use image_format::import::is_archive;
 use image_format::layer::Timestamp;
@@ -45,7 +46,7 @@ pub struct ContextArgs {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// A further context, which comes before a stage or image of its name: a directory, oci-layout://DIR,
-    /// docker-image://IMAGE (of the store), the URL of a git repository or of a file
+    /// docker-image://IMAGE, the URL of a git repository or of a file
     #[arg(long, value_name = "NAME=CONTEXT")]
     build_context: Vec<NamedArg>,
 }
@@ -58,6 +59,10 @@ pub struct Reader<'a> {
     pub remote: &'a Network,
     /// The time of all files of an archive, as of all that is copied from a directory.
     pub time: Timestamp,
+    /// When images are asked for in their registries.
+    pub pull: PullPolicy,
+    /// Hears of images that come.
+    pub progress: &'a dyn Progress,
     /// Ends it.
     pub cancel: &'a Cancel,
 }

@@ -4,24 +4,40 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use builder::cancel::Cancel;
+use builder::progress::{Event, Progress};
+use builder::remote::Pulling;
 use image_format::digest::Digest;
 use image_format::layout::Store;
 use image_format::snapshot::{
     Committed, LayerSource, OpenTar, Prepared, RootMount, SnapshotError, Snapshotter, detect,
 };
+use remote::supply::Way;
 
 /// The best snapshots of a store, found when they are needed.
-pub struct OnDemand {
+pub struct OnDemand<'a> {
     store: Store,
     found: OnceLock<Box<dyn Snapshotter>>,
+    layers: Option<Coming<'a>>,
 }
 
-impl OnDemand {
-    /// Those of this store.
-    pub fn new(store: &Store) -> Self {
+/// How layers come that were not fetched with their image.
+pub struct Coming<'a> {
+    /// The way to them.
+    pub way: &'a Way,
+    /// Hears of it.
+    pub progress: &'a dyn Progress,
+    /// Ends it.
+    pub cancel: &'a Cancel,
+}
+
+impl<'a> OnDemand<'a> {
+    /// Those of this store; `None` for layers where nothing is to be fetched.
+    pub fn new(store: &Store, layers: Option<Coming<'a>>) -> Self {
         Self {
             store: store.clone(),
             found: OnceLock::new(),
+            layers,
         }
     }
 
@@ -35,9 +51,21 @@ impl OnDemand {
     }
 }
 
-impl Snapshotter for OnDemand {
+impl Snapshotter for OnDemand<'_> {
     fn ensure(&self, layers: &[LayerSource]) -> Result<(), SnapshotError> {
-        self.found()?.ensure(layers)
+        let found = self.found()?;
+        if let Some(Coming {
+            way,
+            progress,
+            cancel,
+        }) = &self.layers
+        {
+            let name = "base";
+            let hear = |what: Pulling<'_>| progress.event(Event::Pulling { name, what });
+            let come = way.layers(&self.store, layers, Some(found), &hear, cancel);
+            come.map_err(|error| SnapshotError::Fetch(Box::new(error)))?;
+        }
+        found.ensure(layers)
     }
 
     fn unpack(

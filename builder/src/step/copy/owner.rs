@@ -48,6 +48,29 @@ pub(super) fn numbers(rootfs: &Rootfs, owner: &Owner, span: Span) -> Result<(u32
     Ok((uid, gid))
 }
 
+/// The numbers of a `USER` to whom a working directory is to belong: what is not known is root's, for
+/// docker says of a user that is not there only where something has to run as that.
+pub(super) fn numbers_or_root(rootfs: &Rootfs, user: &str) -> Result<(u32, u32), CopyError> {
+    let (user, group) = match user.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (user, None),
+    };
+    let (uid, own_group) = match user.parse() {
+        Ok(id) => (id, id),
+        Err(_) => find(&lines(rootfs, PASSWD)?, user)
+            .and_then(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)))
+            .unwrap_or((0, 0)),
+    };
+    let gid = match group.map(|group| (group, group.parse())) {
+        None => own_group,
+        Some((_, Ok(id))) => id,
+        Some((group, Err(_))) => find(&lines(rootfs, GROUP)?, group)
+            .and_then(|fields| fields.get(2)?.parse().ok())
+            .unwrap_or(own_group),
+    };
+    Ok((uid, gid))
+}
+
 fn find<'a>(lines: &'a str, name: &str) -> Option<Vec<&'a str>> {
     lines
         .lines()

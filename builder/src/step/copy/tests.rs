@@ -475,3 +475,44 @@ fn a_working_directory_is_made_once() {
     base.push(layer.into());
     assert!(plan_workdir(store, &base, &step, cancel).unwrap().is_none());
 }
+
+#[test]
+fn a_working_directory_of_a_user_that_is_not_there_is_roots() {
+    let mut bench = Bench::new();
+    bench.file("etc/passwd", "app:x:100:101::/:\n", 0o644);
+    bench.file("etc/group", "staff:x:50:\n", 0o644);
+    bench.copy(&["."], "/", &Flags::default());
+    let (store, cancel) = (&bench.store, &Cancel::new());
+    for (user, numbers) in [
+        ("none", "0:0"),
+        ("none:staff", "0:50"),
+        ("app:none", "100:101"),
+        ("app:", "100:101"),
+        (":staff", "0:50"),
+        ("7", "7:7"),
+        ("7:none", "7:7"),
+        ("7:8", "7:8"),
+    ] {
+        let step = WorkdirStep {
+            path: "/w",
+            user,
+            span: SPAN,
+        };
+        let planned = plan_workdir(store, &bench.base, &step, cancel);
+        let planned = planned.unwrap().unwrap();
+        let made = copy(
+            store,
+            &bench.base,
+            &planned,
+            DEFAULT_EPOCH,
+            &mut |_, _| {},
+            cancel,
+        );
+        let layer = made.unwrap().unwrap();
+        assert_eq!(
+            bench.list(&layer),
+            [format!("w 755 {numbers} dir")],
+            "{user}"
+        );
+    }
+}

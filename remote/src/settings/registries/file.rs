@@ -119,7 +119,7 @@ impl ConfFile {
             .map(Some)
             .map_err(|source| SettingsError::Registries {
                 path: path.to_owned(),
-                source,
+                source: Box::new(source),
             })
     }
 

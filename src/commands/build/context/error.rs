@@ -196,9 +196,7 @@ impl InputError {
                 Some("say the time in seconds since 1970, or leave it out".into())
             }
             Self::Terminal => Some("redirect standard input from a file or a pipe".into()),
-            Self::NoImage { .. } => Some(
-                "images are not pulled yet: bring it in with `mkimg load` or `mkimg import`".into(),
-            ),
+            Self::NoImage { .. } => Some("mkimg images lists those that are there".into()),
             Self::GitChecksum(_) => Some("name the commit as the reference: URL#COMMIT".into()),
             Self::Remote(error) => error.hint(),
             Self::Archive { source, .. } => match source.as_ref() {

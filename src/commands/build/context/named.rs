@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use builder::check::CheckedContext;
-use builder::remote::Remote as _;
+use builder::progress::Event;
+use builder::remote::{ImageSource, Pulling, Remote as _};
 use builder::request::{ContextSource, NamedContext, context_name};
 use image_format::archive::{Wanted, load_one};
 use image_format::digest::{Digest, DigestError};
 use image_format::layout::{Store, StoreError, TmpDir};
-use image_format::reference::ReferenceError;
+use image_format::reference::{Reference, ReferenceError};
 
 use super::place::{Place, address, nearest_path};
 use super::{InputError, Reader, archive};
@@ -173,7 +174,21 @@ impl NamedArg {
     }
 
     fn image(&self, reader: &Reader<'_>, image: &str) -> Result<NamedContext, InputError> {
-        match reader.store.resolve(image) {
+        let here = reader.store.resolve(image);
+        let ask = reader.pull.asks(&here);
+        let reference = image.parse::<Reference>().ok();
+        if let Some(reference) = reference.filter(|_| ask) {
+            let wanted = ImageSource {
+                reference: &reference,
+                pinned: None,
+                platform: None,
+            };
+            let name = image;
+            let hear = |what: Pulling<'_>| reader.progress.event(Event::Pulling { name, what });
+            let image = reader.remote.image(&wanted, &hear, reader.cancel)?;
+            return Ok(NamedContext::Image(Box::new(image)));
+        }
+        match here {
             Ok(image) => Ok(NamedContext::Image(Box::new(image))),
             Err(StoreError::NoImage { name, nearest }) => Err(InputError::NoImage {
                 name: self.name.clone(),

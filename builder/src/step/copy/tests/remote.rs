@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use image_format::layout::Image;
+use image_format::snapshot::LayerSource;
 
 use crate::remote::{Checkout, Download, GitSource, HearPulling, ImageSource, RemoteError};
 
@@ -90,6 +91,15 @@ impl Remote for Fake {
         _: &Cancel,
     ) -> Result<Image, RemoteError> {
         panic!("nobody asks for {}", wanted.reference);
+    }
+
+    fn layers(
+        &self,
+        layers: &[LayerSource],
+        _: HearPulling<'_>,
+        _: &Cancel,
+    ) -> Result<(), RemoteError> {
+        panic!("nobody asks for {layers:?}");
     }
 }
 
