@@ -112,6 +112,12 @@ impl Pull<'_> {
             self.store.sync(&durable)?;
         }
         if is_new {
+            // A push to the same registry then takes them over from here.
+            for layer in &layers {
+                let (registry, repository) = (reference.registry(), reference.repository());
+                self.store
+                    .note_origin(&layer.blob.digest, registry, repository)?;
+            }
             self.store.tag(reference, &found.descriptor)?;
         }
         Ok(Pulled {
