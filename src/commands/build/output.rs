@@ -58,7 +58,7 @@ pub struct OutputArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// Nothing says where to push.
-    #[error("the image is to be pushed, and has no name")]
+    #[error("an image without a name is to be pushed (--push, type=registry)")]
     PushNameless,
     /// A push needs a network.
     #[error("--offline pushes nothing")]
