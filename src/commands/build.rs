@@ -22,6 +22,7 @@ use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::layer::Timestamp;
+use remote::git::login::Logins;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
@@ -69,7 +70,8 @@ pub struct BuildArgs {
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
-    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times
+    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times. Git
+    /// repositories are fetched with GIT_AUTH_TOKEN or GIT_AUTH_HEADER, or either with .HOST for that host
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
     /// The agent for RUN --mount=type=ssh, by its socket [of default: $SSH_AUTH_SOCK]
@@ -164,6 +166,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let interrupt = signals::watch(&cancel)?;
     // What it fetched stays as long as it does.
     let network = args.registry.network(&store);
+    let network = network.with_logins(Logins::of(&secrets));
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
