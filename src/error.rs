@@ -110,6 +110,8 @@ pub enum Error {
         name: String,
         /// Why not.
         source: PushError,
+        /// Whether it was built for that just now, and is in the store.
+        built: bool,
     },
     /// A compression has no such level.
     #[error("--compression-level: {0}")]

@@ -1,11 +1,13 @@
 //! The memory that mkimg takes, which does not follow the size of what goes through it.
 #![allow(clippy::unwrap_used)]
 
+mod servers;
 mod support;
 
 use std::fs::File;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use servers::registry::Registry;
 use support::{Env, User};
 
 /// Of a layer.
@@ -27,6 +29,12 @@ fn a_large_layer_takes_no_more_memory_than_a_small_one() {
     env.mkimg(["save", "-o", "saved", "large"]).success();
     assert!(env.path("saved").metadata().unwrap().len() > 2 * SIZE);
     env.mkimg(["--root", "other", "load", "-i", "saved"])
+        .success();
+    let registry = Registry::start();
+    let name = format!("{}/large:1", registry.host());
+    env.mkimg(["tag", "large", &name]).success();
+    env.mkimg(["push", &name]).success();
+    env.mkimg(["push", "--compression", "zstd", &name])
         .success();
     // Of all processes that have ended, mkimg's and its steps', the largest.
     let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();

@@ -8,6 +8,7 @@ mod servers;
 mod support;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faulty::{Fault, Faulty, answer};
 use image_format::digest::Digest;
@@ -422,8 +423,12 @@ fn json_file(path: &Path) -> Value {
 
 #[test]
 fn a_bad_network_takes_time_and_nothing_else() {
-    let registry = Faulty::start(|asked| match asked.before {
-        0 if asked.is("PATCH", "/uploads/") || asked.is("PUT", "/uploads/") => Fault::CutUpload(10),
+    let cuts = AtomicUsize::new(0);
+    let registry = Faulty::start(move |asked| match asked.before {
+        // What is sent again may have another address each time.
+        _ if asked.is("PATCH", "/uploads/") && cuts.fetch_add(1, Ordering::Relaxed) < 3 => {
+            Fault::CutUpload(10)
+        }
         0 if asked.is("POST", "/uploads/") => answer(503, &["Retry-After: 0"], ""),
         0 if asked.is("PUT", "/manifests/") => Fault::Mute,
         0 if asked.is("HEAD", "/blobs/") => Fault::Hangup,
@@ -490,4 +495,124 @@ fn a_layer_that_is_damaged_or_gone_is_not_pushed() {
     env.mkimg(["tag", &name, &elsewhere]).success();
     env.mkimg(["push", &elsewhere]).success();
     assert_eq!(raw(&env, &elsewhere).json(), manifest);
+}
+
+#[test]
+fn a_build_pushes_what_it_made_once_it_is_in_the_store() {
+    let registry = Registry::start();
+    for (number, user) in User::all().iter().enumerate() {
+        let name = |tag: &str| format!("{}/built{number}:{tag}", registry.host());
+        let env = with_image(*user, "first");
+        let build = [
+            "build",
+            "--push",
+            "-t",
+            &name("1"),
+            "--metadata-file",
+            "meta",
+            "context",
+        ];
+        let built = env.mkimg(build).success();
+        assert!(built.err().contains("1: digest: sha256:"), "{built}");
+        let digest = Digest::of(raw(&env, &name("1")).bytes()).to_string();
+        let told = json_file(&env.path("meta"));
+        assert_eq!(told["containerimage.digest"], digest);
+        assert_eq!(told["image.name"], name("1"));
+        let ours = env.mkimg(["inspect", &name("1")]).json();
+        assert_eq!(told["containerimage.config.digest"], ours[0]["Id"]);
+
+        let output = format!("type=image,push=true,compression=zstd,name={}", name("2"));
+        let built = env
+            .mkimg(["build", "-q", "-o", &output, "context"])
+            .success();
+        assert_eq!(built.err(), "");
+        assert_eq!(built.line(), ours[0]["Id"]);
+        let manifest = raw(&env, &name("2")).json();
+        assert_eq!(manifest["layers"][0]["mediaType"], format!("{LAYER}+zstd"));
+        env.mkimg(["inspect", &name("2")]).success();
+        env.mkimg(["build", "-o", "type=registry", "-t", &name("3"), "context"])
+            .success();
+        assert_eq!(raw(&env, &name("3")).bytes(), raw(&env, &name("1")).bytes());
+    }
+    let env = with_image(User::Own, "first");
+    env.mkimg(["build", "--push", "context"])
+        .exits(2)
+        .says(["no name", "-t "]);
+    env.mkimg([
+        "build",
+        "--push",
+        "--offline",
+        "-t",
+        "localhost:1/x",
+        "context",
+    ])
+    .exits(2)
+    .says(["--offline"]);
+}
+
+#[test]
+fn a_build_that_may_not_push_does_not_begin_and_one_that_cannot_any_more_keeps_its_image() {
+    let denied = answer(
+        403,
+        &[],
+        r#"{"errors":[{"code":"DENIED","message":"not you"}]}"#,
+    );
+    let all = denied.clone();
+    let registry = Faulty::start(move |asked| match asked.method.as_str() {
+        "POST" => all.clone(),
+        _ => Fault::None,
+    });
+    let env = with_image(User::Own, "first");
+    env.write("context/Dockerfile", "FROM busybox\nRUN touch /made\n");
+    let name = format!("{}/app:1", registry.host());
+    let built = env
+        .mkimg(["build", "--push", "-t", &name, "context"])
+        .exits(1);
+    assert!(!built.err().contains("touch"), "{built}");
+    built.says(["cannot push", "not you"]);
+    env.mkimg(["inspect", &name]).exits(1);
+
+    let registry = Faulty::start(move |asked| match asked.is("PUT", "/manifests/") {
+        true => denied.clone(),
+        false => Fault::None,
+    });
+    let name = format!("{}/app:1", registry.host());
+    let again = format!("the image is in the store: mkimg push {name}");
+    env.mkimg(["build", "--push", "-t", &name, "context"])
+        .exits(1)
+        .says(["cannot push", "not you", &again]);
+    env.mkimg(["inspect", &name]).success();
+    assert!(registry.content.lock().unwrap().manifests.is_empty());
+}
+
+#[test]
+fn a_base_that_was_never_fetched_is_taken_over_or_fetched() {
+    let (registry, other) = (Registry::start(), Registry::start());
+    let base = format!("{}/some/base:1", registry.host());
+    let env = with_image(User::Own, &base);
+    env.mkimg(["push", &base]).success();
+    let mkimg = |args: &[&str]| env.mkimg(["--root", "fresh"].iter().chain(args)).success();
+    env.write("on/Dockerfile", format!("FROM {base}\nCOPY --link new /\n"));
+    env.write("on/new", "new\n");
+    let name = format!("{}/app:1", registry.host());
+    let built = mkimg(&["build", "--push", "-t", &name, "on"]);
+    let mounted = built.err().matches(": Mounted from some/base").count();
+    assert_eq!(mounted, 3, "{built}");
+    let layers = raw(&env, &base).json()["layers"].clone();
+    for layer in layers.as_array().unwrap() {
+        let path = blob_file("fresh", layer["digest"].as_str().unwrap());
+        assert!(!env.path(path).exists(), "{layer} was fetched");
+    }
+    // Another registry does not have them.
+    let name = format!("{}/app:1", other.host());
+    mkimg(&["build", "-t", &name, "on"]);
+    mkimg(&["push", &name]);
+    let from = format!("docker://{name}");
+    skopeo(
+        &env,
+        &["copy", "--src-tls-verify=false", &from, "oci:copied:1"],
+    );
+    env.mkimg(["--root", "third", "load", "-i", "copied"])
+        .success();
+    env.mkimg(["--root", "third", "verify"]).success();
 }

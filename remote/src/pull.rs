@@ -118,6 +118,12 @@ impl Pull<'_> {
                 .note_origin(&layer.blob.digest, registry, repository)?;
         }
         if is_new {
+            // A push to the same registry then takes them over from here.
+            for layer in &layers {
+                let (registry, repository) = (reference.registry(), reference.repository());
+                self.store
+                    .note_origin(&layer.blob.digest, registry, repository)?;
+            }
             self.store.tag(reference, &found.descriptor)?;
         }
         Ok(Pulled {

@@ -37,7 +37,7 @@ use context::{ContextArgs, Reader};
 pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::{Coming, OnDemand};
-use output::{OutputArgs, Outputs};
+use output::{OutputArgs, Outputs, Pusher};
 use shared_cache::SharedCacheArgs;
 
 pub use context::InputError;
@@ -184,6 +184,16 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     if let Some(network) = reached {
         store.set_supplier(network.way().clone());
     }
+    let pusher = Pusher {
+        network,
+        quiet: args.quiet,
+    };
+    match pusher.check(&store, &outputs.pushes, &cancel) {
+        Err(Error::Output(WriteError::Cancelled)) => {
+            return Err(ended(display, &interrupt, BuildError::Cancelled));
+        }
+        checked => checked?,
+    }
     let request = BuildRequest {
         build_args,
         target: args.target.clone(),
@@ -230,7 +240,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         }
     };
     tell(&display, &outputs, &built);
-    let written = outputs.write(&request.store, &built, &request.cancel);
+    let written = outputs.write(&request.store, &built, &pusher, &request.cancel);
     if written.is_ok() {
         let exports = args.shared_cache.exports(reached, &display);
         exports.run(&request.store, &built, &display, &request.cancel);

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use clap::Args;
@@ -10,7 +11,7 @@ use image_format::descriptor::Descriptor;
 use image_format::layout::{Store, StoreError, name_of};
 use image_format::reference::Reference;
 use remote::push::{Packing, Push, PushError, Pushed};
-use remote::registry::Registries;
+use remote::supply::Way;
 
 use crate::cli::Globals;
 use crate::error::Error;
@@ -128,15 +129,16 @@ pub fn run(args: &PushArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let names = args.names.iter().map(|name| named(name, args.all_tags));
     let names = names.collect::<Result<Vec<Reference>, Error>>()?;
     let (store, _unfinished) = globals.open_store_tidily()?;
-    // What was not fetched with its image, and is not where it goes to, is needed now.
-    let network = args.registry.network(&store, globals);
-    store.set_supplier(network.way().clone());
-    let registries = Registries::new(args.registry.settings(globals))?;
+    let settings = args.registry.settings(globals);
+    let way = Arc::new(Way::new(settings));
+    // Layers that were not fetched yet may have to be.
+    store.set_supplier(way.clone());
+    let registries = way.registries()?;
     let display = Pushes::new(args.quiet);
     let cancel = Cancel::new();
     let push = Push {
         store: &store,
-        registries: &registries,
+        registries,
         packing,
         hear: &|what| display.hear(what),
         cancel: &cancel,
@@ -234,6 +236,7 @@ pub fn failed(name: &Reference, source: PushError) -> Error {
     Error::Push {
         name: name.familiar(),
         source,
+        built: false,
     }
 }
 

@@ -68,10 +68,19 @@ fn known(error: &Error) -> Option<String> {
         Error::Input(error) => error.hint(),
         Error::Usage(error) => error.hint().map(Into::into),
         Error::Registry(error) => error.hint(),
-        Error::Push { source, .. } => match source {
-            PushError::Store(error) => store(error),
-            error => error.hint(),
-        },
+        Error::Push {
+            name,
+            source,
+            built,
+        } => {
+            let hint = match source {
+                PushError::Store(error) => store(error),
+                error => error.hint(),
+            };
+            let again = built.then(|| format!("the image is in the store: mkimg push {name}"));
+            let both = [hint, again].into_iter().flatten();
+            Some(both.collect::<Vec<_>>().join("; ")).filter(|hint| !hint.is_empty())
+        }
         Error::Settings(error) => error.hint(),
         Error::LoginRefused { .. } => Some(
             "check user and password; many registries take a token in the password's place".into(),

@@ -70,15 +70,15 @@ impl Blobs<'_> {
     ) -> Result<Descriptor, PushError> {
         let mut blob = blob.clone();
         let mut how = self.find(&blob.digest).await?;
-        // What was not fetched with its image is, when it is opened.
-        if how.is_none()
-            && self.push.store.blob_size(&blob.digest)? != Some(blob.size)
-            && self.push.store.elsewhere(&blob.digest)?.is_none()
-        {
-            let Some((item, diff_id)) = again else {
-                return Err(PushError::Missing { blob: blob.digest });
+        if how.is_none() && self.push.store.blob_size(&blob.digest)? != Some(blob.size) {
+            let packed = match again {
+                Some((item, diff_id)) => self.packers.pack(number, &item.blob, diff_id).await?,
+                None if self.push.store.elsewhere(&blob.digest)?.is_some() => {
+                    self.packers.fetch(number, &blob).await?;
+                    blob.clone()
+                }
+                None => return Err(PushError::Missing { blob: blob.digest }),
             };
-            let packed = self.packers.pack(number, &item.blob, diff_id).await?;
             // Another version of mkimg may have compressed it before.
             if packed.digest != blob.digest {
                 blob = packed;
@@ -118,7 +118,15 @@ impl Blobs<'_> {
             return Ok(Some(Found::Present));
         }
         let own = self.name.repository();
-        let origins = self.push.store.origins(digest, self.name.registry());
+        let store = self.push.store;
+        let mut origins = store.origins(digest, self.name.registry());
+        // A layer that was not fetched when its image was pulled need not be now.
+        let elsewhere = store.elsewhere(digest)?.map(|elsewhere| elsewhere.from);
+        let same = elsewhere.filter(|from| from.registry() == self.name.registry());
+        if let Some(from) = same.map(|from| from.repository().to_owned()) {
+            origins.retain(|origin| *origin != from);
+            origins.insert(0, from);
+        }
         let others = origins.into_iter().filter(|origin| origin != own);
         for origin in others.take(MOST_MOUNTS) {
             if self.repository.mount_blob(digest, &origin).await? {

@@ -34,7 +34,8 @@ struct State {
 struct Job {
     number: usize,
     layer: Descriptor,
-    diff_id: Digest,
+    /// `None` for one that only has to be fetched.
+    diff_id: Option<Digest>,
     cores: NonZeroUsize,
     done: oneshot::Sender<Result<Descriptor, PushError>>,
 }
@@ -73,8 +74,24 @@ impl<'a> Packers<'a> {
         layer: &Descriptor,
         diff_id: Digest,
     ) -> Result<Descriptor, PushError> {
-        let (done, result) = oneshot::channel();
         let blocks = usize::try_from(layer.size.div_ceil(BYTES_A_CORE)).unwrap_or(usize::MAX);
+        self.give(number, layer, Some(diff_id), blocks).await
+    }
+
+    /// Has a layer fetched that was not when its image was pulled: that waits for another registry, which
+    /// only another thread can.
+    pub async fn fetch(&self, number: usize, layer: &Descriptor) -> Result<(), PushError> {
+        self.give(number, layer, None, 1).await.map(drop)
+    }
+
+    async fn give(
+        &self,
+        number: usize,
+        layer: &Descriptor,
+        diff_id: Option<Digest>,
+        blocks: usize,
+    ) -> Result<Descriptor, PushError> {
+        let (done, result) = oneshot::channel();
         let cores = NonZeroUsize::new(blocks).unwrap_or(NonZeroUsize::MIN);
         self.state().waiting.push_back(Job {
             number,
@@ -101,19 +118,30 @@ impl<'a> Packers<'a> {
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            let packed = archive::compress(
-                self.push.store,
-                &job.layer,
-                &job.diff_id,
-                self.push.packing.compression,
-                job.cores,
-                |bytes| self.watch(job.number, bytes),
-            );
+            let packed = self.done(&job);
             // Who waits no more has failed.
-            let _ = job.done.send(packed.map_err(PushError::from));
+            let _ = job.done.send(packed);
             self.state().free += job.cores.get();
             self.changed.notify_all();
         }
+    }
+
+    fn done(&self, job: &Job) -> Result<Descriptor, PushError> {
+        let Push { store, packing, .. } = self.push;
+        let Some(diff_id) = &job.diff_id else {
+            store.open_blob(&job.layer.digest)?;
+            return Ok(job.layer.clone());
+        };
+        let compression = packing.compression;
+        let watch = |bytes| self.watch(job.number, bytes);
+        Ok(archive::compress(
+            store,
+            &job.layer,
+            diff_id,
+            compression,
+            job.cores,
+            watch,
+        )?)
     }
 
     /// The next layer, as soon as there are cores for it; `None` when it is closed.

@@ -1,6 +1,7 @@
 //! What a build leaves: an image in the store, or files.
 
 mod metadata;
+mod push;
 mod spec;
 mod write;
 
@@ -12,11 +13,13 @@ use builder::cancel::Cancel;
 use clap::Args;
 use image_format::layout::Store;
 use image_format::reference::Reference;
+use remote::push::Packing;
 
 use super::annotation::{Annotation, Label};
 use crate::error::Error;
 use crate::output;
 use crate::output::file;
+pub use push::Pusher;
 use spec::{Dest, Kind, Output};
 pub use write::WriteError;
 
@@ -33,15 +36,15 @@ pub struct OutputArgs {
     #[arg(long, value_name = "[manifest:]NAME=VALUE")]
     annotation: Vec<Annotation>,
     /// What is written: a directory for the files of the image, - for a tar of them on standard output, or
-    /// type=local|tar|oci|docker|image,dest=PATH. With none of type image, the store has no image afterwards
-    /// [default: type=image]
+    /// type=local|tar|oci|docker|image|registry,dest=PATH. With none of type image or registry, the store has no
+    /// image afterwards; type=registry and type=image,push=true push it [default: type=image]
     #[arg(short, long, value_name = "DIR|-|type=TYPE,dest=PATH")]
     output: Vec<Output>,
     /// As --output type=image
     #[arg(long)]
     load: bool,
-    /// Not supported yet: mkimg pushes to no registry
-    #[arg(long, hide = true)]
+    /// Push the image to where its names say, as `mkimg push` does; the right to do so is tried before the build
+    #[arg(long)]
     push: bool,
     /// Write the image's ID to a file
     #[arg(long, value_name = "FILE")]
@@ -54,9 +57,12 @@ pub struct OutputArgs {
 /// A use of the flags that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// Nothing can be pushed.
-    #[error("--push needs a registry, and mkimg pushes to none yet")]
-    Push,
+    /// Nothing says where to push.
+    #[error("an image without a name is to be pushed (--push, type=registry)")]
+    PushNameless,
+    /// A push needs a network.
+    #[error("--offline pushes nothing")]
+    PushOffline,
     /// Two outputs would be one.
     #[error("two outputs go to standard output")]
     TwoToStdout,
@@ -99,9 +105,8 @@ impl UsageError {
     /// What to do.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Push => {
-                "write the image with -o type=oci,dest=FILE, and push that with another tool"
-            }
+            Self::PushNameless => "give it one with -t [HOST[:PORT]/]NAME[:TAG]",
+            Self::PushOffline => "leave one of both out; mkimg push does it later",
             Self::TwoToStdout | Self::TwoToOne(_) => "give each a dest= of its own",
             Self::NoImage { .. } => "add --load, or leave it out",
             Self::Place { .. } | Self::NoParent { .. } => return None,
@@ -122,6 +127,8 @@ pub struct Outputs {
     pub labels: BTreeMap<String, String>,
     /// The image's annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Where it is pushed to, and how.
+    pub pushes: Vec<(Reference, Packing)>,
     iidfile: Option<PathBuf>,
     metadata_file: Option<PathBuf>,
 }
@@ -131,15 +138,14 @@ impl OutputArgs {
     pub fn check(&self) -> Result<Outputs, Error> {
         let names = self.tag.iter().map(|name| crate::commands::tag(name));
         let names = names.collect::<Result<Vec<Reference>, Error>>()?;
-        if self.push {
-            return Err(UsageError::Push.into());
-        }
         let is_image = |output: &&Output| output.kind == Kind::Image;
         let images = self.output.iter().filter(is_image);
-        let keep = self.load || self.output.is_empty() || images.clone().next().is_some();
+        let keep =
+            self.load || self.push || self.output.is_empty() || images.clone().next().is_some();
         let own = images.clone().flat_map(|output| output.names.iter());
         let mut tags = names.clone();
         tags.extend(own.cloned());
+        let pushes = self.pushes(&names)?;
         let labels = self.label.iter().cloned();
         let annotations = self.annotation.iter().cloned();
         let mut annotations: BTreeMap<_, _> = annotations
@@ -151,6 +157,7 @@ impl OutputArgs {
             names,
             tags: if keep { tags } else { Vec::new() },
             keep,
+            pushes,
             labels: labels.map(|Label { name, value }| (name, value)).collect(),
             annotations: {
                 annotations.extend(own);
@@ -161,6 +168,25 @@ impl OutputArgs {
         };
         outputs.check()?;
         Ok(outputs)
+    }
+
+    /// All names that the image is pushed to, each once.
+    fn pushes(&self, names: &[Reference]) -> Result<Vec<(Reference, Packing)>, UsageError> {
+        let mut pushes: Vec<(Reference, Packing)> = Vec::new();
+        let own = self.output.iter();
+        let own = own.filter_map(|output| Some((output.push?, output.names.as_slice())));
+        let flag = self.push.then(|| (Packing::default(), [].as_slice()));
+        for (packing, own) in own.chain(flag) {
+            if names.is_empty() && own.is_empty() {
+                return Err(UsageError::PushNameless);
+            }
+            for name in names.iter().chain(own) {
+                if !pushes.iter().any(|(known, _)| known == name) {
+                    pushes.push((name.clone(), packing));
+                }
+            }
+        }
+        Ok(pushes)
     }
 }
 
@@ -212,8 +238,14 @@ impl Outputs {
         all.any(|dest| dest == Dest::Stdout)
     }
 
-    /// Writes them all.
-    pub fn write(&self, store: &Store, built: &Built, cancel: &Cancel) -> Result<(), Error> {
+    /// Writes them all, and pushes last: the image is in the store by then.
+    pub fn write(
+        &self,
+        store: &Store,
+        built: &Built,
+        pusher: &Pusher<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
         let image = store.image(&built.manifest)?;
         // What is told of is the store's image, else that of the first output.
         let mut written = self.keep.then(|| built.manifest.clone());
@@ -231,6 +263,9 @@ impl Outputs {
         };
         if let Some(path) = &self.iidfile {
             file::write(path, built.id.to_string().as_bytes()).map_err(failed(path))?;
+        }
+        if let Some(pushed) = pusher.push(store, &built.manifest, &self.pushes, cancel)? {
+            written = Some(pushed);
         }
         if let Some(path) = &self.metadata_file {
             let own = self.outputs.iter().flat_map(|output| &output.names);

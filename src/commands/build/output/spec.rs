@@ -8,6 +8,7 @@ use builder::dockerfile::mount::csv;
 use image_format::archive::Compression;
 use image_format::nearest::nearest;
 use image_format::reference::{Reference, ReferenceError};
+use remote::push::Packing;
 
 use crate::commands::build::annotation::{Annotation, AnnotationError};
 
@@ -48,6 +49,8 @@ pub struct Output {
     pub names: Vec<Reference>,
     /// Annotations of the image in it.
     pub annotations: BTreeMap<String, String>,
+    /// How its layers are compressed when it is pushed; `None` where it is not.
+    pub push: Option<Packing>,
 }
 
 /// What is written, and where.
@@ -108,11 +111,6 @@ pub enum OutputError {
         /// What was probably meant.
         nearest: Option<String>,
     },
-    /// Nothing can be pushed.
-    #[error(
-        "{0} needs a registry, and mkimg pushes to none yet: write type=oci,dest=FILE, and push that"
-    )]
-    Push(&'static str),
     /// A key that there is not.
     #[error("there is no {found}={}", match nearest {
         Some(nearest) => format!(": did you mean {nearest}?"),
@@ -178,6 +176,7 @@ impl FromStr for Output {
             kind,
             names: Vec::new(),
             annotations: BTreeMap::new(),
+            push: None,
         };
         let fields = match csv::fields(text) {
             Ok(fields) => fields.into_iter().map(|field| field.text),
@@ -196,10 +195,9 @@ impl FromStr for Output {
         let mut given = Given::read(&fields)?;
         let kind = given.take("type").ok_or(OutputError::NoType)?;
         given.kind.clone_from(&kind);
-        if given.flag("push")? == Some(true) {
-            return Err(OutputError::Push("push=true"));
-        }
+        let push = given.push(&kind)?;
         let output = Self {
+            push,
             kind: given.kind(&kind)?,
             names: given.names()?,
             annotations: given.annotations()?,
@@ -251,13 +249,37 @@ impl Given {
         }
     }
 
+    /// Whether the image is pushed, and how.
+    fn push(&mut self, kind: &str) -> Result<Option<Packing>, OutputError> {
+        let asked = self.flag("push")?;
+        match (kind, asked) {
+            ("registry", Some(false)) => Err(OutputError::NotSupported {
+                key: "push",
+                found: "false".to_owned(),
+                reason: "type=image is what is not pushed",
+            }),
+            ("registry", _) | ("image", Some(true)) => {
+                let compression = self.compression()?;
+                let force = self.flag("force-compression")?.unwrap_or(false);
+                let compression = compression.unwrap_or(Packing::default().compression);
+                Ok(Some(Packing { compression, force }))
+            }
+            (_, Some(true)) => Err(OutputError::NotSupported {
+                key: "push",
+                found: "true".to_owned(),
+                reason: "type=image and type=registry are what can be pushed",
+            }),
+            _ => Ok(None),
+        }
+    }
+
     fn kind(&mut self, kind: &str) -> Result<Kind, OutputError> {
         let dest = |dest: Option<String>| match dest.as_deref() {
             None | Some("" | "-") => Dest::Stdout,
             Some(path) => Dest::Path(path.into()),
         };
         match kind {
-            "image" => {
+            "image" | "registry" => {
                 self.media_types()?;
                 self.only("store", true, "the image is in the store, or nowhere")?;
                 Ok(Kind::Image)
@@ -293,7 +315,6 @@ impl Given {
                 }
             }
             "cacheonly" => Ok(Kind::CacheOnly),
-            "registry" => Err(OutputError::Push("type=registry")),
             found => Err(OutputError::Type {
                 found: found.to_owned(),
                 nearest: nearest(found, TYPES),
@@ -365,7 +386,7 @@ impl Given {
     }
 
     fn names(&mut self) -> Result<Vec<Reference>, OutputError> {
-        if !matches!(self.kind.as_str(), "image" | "oci" | "docker") {
+        if !matches!(self.kind.as_str(), "image" | "registry" | "oci" | "docker") {
             return Ok(Vec::new());
         }
         let names = self.take("name").unwrap_or_default();
@@ -382,7 +403,7 @@ impl Given {
 
     fn annotations(&mut self) -> Result<BTreeMap<String, String>, OutputError> {
         let mut annotations = BTreeMap::new();
-        if !matches!(self.kind.as_str(), "image" | "oci" | "docker") {
+        if !matches!(self.kind.as_str(), "image" | "registry" | "oci" | "docker") {
             return Ok(annotations);
         }
         let is_annotation = |key: &&String| key.starts_with("annotation");
@@ -460,6 +481,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pushed_is_in_the_store_too() {
+        let push = |text: &str| {
+            let output = text.parse::<Output>().unwrap();
+            assert_eq!(output.kind, Kind::Image);
+            output.push
+        };
+        assert_eq!(push("type=image"), None);
+        assert_eq!(push("type=image,push=true"), Some(Packing::default()));
+        assert_eq!(push("type=registry,name=x"), Some(Packing::default()));
+        let compression = Compression::Zstd(Some(9));
+        assert_eq!(
+            push("type=registry,compression=zstd,compression-level=9,force-compression=true"),
+            Some(Packing {
+                compression,
+                force: true
+            })
+        );
+    }
+
+    #[test]
     fn names_and_annotations_are_the_images() {
         let text = "type=oci,\"name=a,b:1\",annotation.x=y,annotation-manifest.Z=z";
         let output = text.parse::<Output>().unwrap();
@@ -492,8 +533,9 @@ mod tests {
             ("type=oci,compression-level=1", "takes a compression"),
             ("type=oci,tar=perhaps", "true or false"),
             ("type=oci,oci-mediatypes=false", "not supported"),
-            ("type=registry,name=x", "registry"),
-            ("type=image,push=true", "registry"),
+            ("type=registry,push=false", "type=image"),
+            ("type=oci,push=true", "type=registry"),
+            ("type=image,compression=zstd", "takes no compression="),
             ("type=image,name=Upper", "Upper"),
             ("type=oci,annotation-index.a=b", "index"),
             ("type=oci,a", "KEY=VALUE"),
