@@ -202,7 +202,9 @@ impl InputError {
             Self::GitChecksum(_) => Some("name the commit as the reference: URL#COMMIT".into()),
             Self::Remote(error) => error.hint(),
             Self::Archive { source, .. } => match source.as_ref() {
-                ImportError::Compression(_) => Some("give it as gzip, zstd or plain tar".into()),
+                ImportError::Compression(_) => {
+                    Some("give it as gzip, bzip2, xz, zstd or plain tar".into())
+                }
                 _ => None,
             },
             Self::Layout { .. } => {
