@@ -73,7 +73,7 @@ fn a_compressed_tar_is_the_same() {
     let env = Env::new(User::Own);
     env.write("c.tar", packed("dockerfile"));
     let plain = env.mkimg(["build", "-q", "-o", "-", "c.tar"]).success();
-    for program in ["gzip", "zstd"] {
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
         let mut command = env.program(program);
         let packed = run(command.args(["-c", "c.tar"])).success();
         let ran = env.mkimg_with_input(["build", "-q", "-o", "-", "-"], packed.bytes());

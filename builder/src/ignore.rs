@@ -77,7 +77,9 @@ pub struct Ignore {
 /// What the patterns say of a directory; needed to ask about what is in it.
 #[derive(Clone, Debug, Default)]
 pub struct Matched {
-    /// The last pattern that matches the directory or one it is in.
+    /// Which patterns match the directory or one it is in; none at the root.
+    patterns: Vec<bool>,
+    /// The last of them.
     last: Option<usize>,
 }
 
@@ -162,9 +164,9 @@ impl Ignore {
         self.patterns.is_empty()
     }
 
-    /// Decides about one path (relative, `/` between names, no `.` or `..`), its parents included.
+    /// Decides about one path (relative, `/` between names, no `.` or `..`) as a walk to it does.
     pub fn matches(&self, path: &[u8]) -> Decision {
-        self.decision(self.last_with_parents(path))
+        self.decision(self.last(path))
     }
 
     /// What to begin a walk with: the context's root.
@@ -173,20 +175,30 @@ impl Ignore {
     }
 
     /// Decides about `path`, whose parent directory gave `parent`. The second value is for what is in it.
+    ///
+    /// A pattern that could change nothing is not tried, as with docker: an exception for a directory that
+    /// no pattern before it leaves out is none for what is in that directory.
     pub fn matches_in(&self, parent: &Matched, path: &[u8]) -> (Decision, Matched) {
-        // a pattern before the one that decided about the parent cannot decide any more
-        let first = parent.last.map_or(0, |last| last + 1);
-        let own = (first..self.patterns.len())
-            .rev()
-            .find(|at| self.patterns[*at].shape.matches(path));
-        let last = own.or(parent.last);
-        (self.decision(last), Matched { last })
+        let mut here = Matched {
+            patterns: vec![false; self.patterns.len()],
+            last: None,
+        };
+        let mut excluded = false;
+        for (at, pattern) in self.patterns.iter().enumerate() {
+            let known = parent.patterns.get(at).is_some_and(|matched| *matched);
+            if known || pattern.exception == excluded && pattern.shape.matches(path) {
+                here.patterns[at] = true;
+                here.last = Some(at);
+                excluded = !pattern.exception;
+            }
+        }
+        (self.decision(here.last), here)
     }
 
     /// Whether something inside the excluded directory `dir` may be let in by a later `!` pattern; if not,
     /// it need not be walked.
     pub fn may_contain_included(&self, dir: &[u8]) -> bool {
-        let last = self.last_with_parents(dir);
+        let last = self.last(dir);
         if !self.decision(last).excluded {
             return true;
         }
@@ -199,17 +211,17 @@ impl Ignore {
         later.any(|pattern| pattern.shape.may_match_in(&inside))
     }
 
-    fn last_with_parents(&self, path: &[u8]) -> Option<usize> {
-        let ends = || {
-            let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-            slashes
-                .map(|(at, _)| at)
-                .filter(|at| *at > 0)
-                .chain([path.len()])
-        };
-        (0..self.patterns.len())
-            .rev()
-            .find(|at| ends().any(|end| self.patterns[*at].shape.matches(&path[..end])))
+    /// The last pattern that applies to a path.
+    fn last(&self, path: &[u8]) -> Option<usize> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes
+            .map(|(at, _)| at)
+            .filter(|at| *at > 0)
+            .chain([path.len()]);
+        let walked = ends.fold(self.root(), |parent, end| {
+            self.matches_in(&parent, &path[..end]).1
+        });
+        walked.last
     }
 
     fn decision(&self, last: Option<usize>) -> Decision {
@@ -397,6 +409,17 @@ pub(in crate::ignore) mod tests {
         assert_eq!(said("src/a.c"), (false, Some(3)));
         assert_eq!(said("src/a.o"), (true, Some(5)));
         assert_eq!(Ignore::parse("b").unwrap().matches(b"a").line, None);
+    }
+
+    /// As docker's own walk has it (MatchesUsingParentResults of its pattern matcher).
+    #[test]
+    fn an_exception_for_what_is_not_left_out_says_nothing_of_what_is_inside() {
+        assert!(excluded("**/x\n!d", "d/x"));
+        assert!(excluded("**/x\n!d", "d/e/x"));
+        assert!(excluded("d/*/**\n!*/*", "d/e/x"));
+        assert!(!excluded("d\n**/x\n!d", "d/x"));
+        assert!(!excluded("**/x\n!d/x", "d/x"));
+        assert!(!excluded("**/x\n!d/**", "d/x"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod index;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use crate::layer::compression::decompress;
+use crate::layer::compression::{Compression, decompress};
 use crate::layer::header::{self, BLOCK};
 use crate::layer::{
     Kind, LayerReader, LayerWriter, Meta, ReadError, Timestamp, WriteError, whiteout,
@@ -45,7 +45,7 @@ pub enum ImportError {
         source: io::Error,
     },
     /// A compression that images do not come in.
-    #[error("the archive is compressed with {0}; gzip, zstd and plain tar can be read")]
+    #[error("the archive is compressed with {0}; gzip, bzip2, xz, zstd and plain tar can be read")]
     Compression(&'static str),
     /// Not a single entry.
     #[error("the archive is empty")]
@@ -95,8 +95,8 @@ pub fn is_archive(start: &[u8]) -> bool {
     compression(start).is_some() || header.is_some_and(header::is_sealed)
 }
 
-/// Puts the root file system in `archive` into the store as one layer: a tar, plain, in gzip or in
-/// zstd, in a file or a pipe. The layer is not yet durable.
+/// Puts the root file system in `archive` into the store as one layer: a tar, plain, in gzip, bzip2, xz
+/// or zstd, in a file or a pipe. The layer is not yet durable.
 ///
 /// # Errors
 /// When the archive is malformed, compressed in another way, empty, or holds what no layer can
@@ -178,7 +178,7 @@ fn plain(store: &Store, mut archive: File) -> Result<File, ImportError> {
         .read_to_end(&mut start)
         .map_err(io_error("read"))?;
     let compression = compression(&start);
-    if let Some(name) = compression.filter(|name| !matches!(*name, "gzip" | "zstd")) {
+    if let Some(name) = compression.filter(|_| Compression::of(&start).is_none()) {
         return Err(ImportError::Compression(name));
     }
     if at_start && compression.is_none() {

@@ -22,7 +22,7 @@ use crate::output;
 /// Flags of `mkimg import`.
 #[derive(Args)]
 pub struct ImportArgs {
-    /// The root file system: a tar (plain, gzip or zstd), a directory, or - for a tar on standard input
+    /// The root file system: a tar (plain, gzip, bzip2, xz or zstd), a directory, or - for a tar on standard input
     #[arg(value_name = "FILE|DIR|-", required_unless_present = "binary")]
     source: Option<PathBuf>,
     /// The name the image gets

@@ -146,8 +146,6 @@ fn cache_mount(error: &CacheMountError) -> Option<String> {
 
 fn import(error: &ImportError) -> Option<String> {
     match error {
-        ImportError::Compression("xz") => Some("xz -dc FILE | mkimg import - NAME".into()),
-        ImportError::Compression("bzip2") => Some("bzip2 -dc FILE | mkimg import - NAME".into()),
         ImportError::Compression(_) => Some("unpack it, and import the tar or directory".into()),
         ImportError::Store(error) => store(error),
         _ => None,

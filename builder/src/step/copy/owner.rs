@@ -55,20 +55,28 @@ pub(super) fn numbers_or_root(rootfs: &Rootfs, user: &str) -> Result<(u32, u32),
         Some((user, group)) => (user, Some(group)),
         None => (user, None),
     };
-    let (uid, own_group) = match user.parse() {
-        Ok(id) => (id, id),
-        Err(_) => find(&lines(rootfs, PASSWD)?, user)
+    let (uid, own_group) = match number(user) {
+        Some(id) => (id, id),
+        None => find(&lines(rootfs, PASSWD)?, user)
             .and_then(|fields| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)))
             .unwrap_or((0, 0)),
     };
-    let gid = match group.map(|group| (group, group.parse())) {
+    let gid = match group.map(|group| (group, number(group))) {
         None => own_group,
-        Some((_, Ok(id))) => id,
-        Some((group, Err(_))) => find(&lines(rootfs, GROUP)?, group)
+        Some((_, Some(id))) => id,
+        Some((group, None)) => find(&lines(rootfs, GROUP)?, group)
             .and_then(|fields| fields.get(2)?.parse().ok())
             .unwrap_or(own_group),
     };
     Ok((uid, gid))
+}
+
+/// The number of an account in a `USER`, where it needs no file.
+fn number(account: &str) -> Option<u32> {
+    match account {
+        "" | "root" => Some(0),
+        _ => account.parse().ok(),
+    }
 }
 
 fn find<'a>(lines: &'a str, name: &str) -> Option<Vec<&'a str>> {

@@ -209,7 +209,9 @@ impl InputError {
             ),
             Self::Remote(error) => error.hint(),
             Self::Archive { source, .. } => match source.as_ref() {
-                ImportError::Compression(_) => Some("give it as gzip, zstd or plain tar".into()),
+                ImportError::Compression(_) => {
+                    Some("give it as gzip, bzip2, xz, zstd or plain tar".into())
+                }
                 _ => None,
             },
             Self::Layout { .. } => {
