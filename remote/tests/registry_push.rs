@@ -208,3 +208,41 @@ fn a_subject_that_the_registry_has_noted_is_told() {
         .wait(repository.put_manifest(&tag("1"), OCI_MANIFEST, bytes));
     assert!(put.unwrap().subject_is_noted);
 }
+
+#[test]
+fn a_registry_that_takes_nothing_is_not_given_it_without_an_end() {
+    let server = Faulty::start(|asked| match asked.method.as_str() {
+        "POST" => Fault::Adding(vec!["OCI-Chunk-Min-Length: 1000".to_owned()]),
+        "PATCH" => answer(202, &["Range: 0-0"], ""),
+        _ => Fault::None,
+    });
+    let error = Client::new(&server.host())
+        .upload(&noise(17 << 20))
+        .unwrap_err();
+    assert!(matches!(error, RegistryError::Short { .. }), "{error}");
+    assert_eq!(
+        server
+            .lines()
+            .iter()
+            .filter(|line| line.starts_with("PATCH"))
+            .count(),
+        5
+    );
+}
+
+#[test]
+fn a_chunk_that_would_be_longer_than_all_there_is_is_the_whole() {
+    let server = Faulty::start(|asked| match asked.method.as_str() {
+        "POST" => Fault::Adding(vec![format!("OCI-Chunk-Min-Length: {}", u64::MAX)]),
+        _ => Fault::None,
+    });
+    let client = Client::new(&server.host());
+    let (repository, bytes) = (client.push(), noise(100_000));
+    let source = Memory::new(&bytes);
+    client
+        .registries
+        .wait(repository.upload_stream(&source, &mut |_| {}))
+        .unwrap();
+    client.upload(&bytes).unwrap();
+    assert!(server.blob(&Digest::of(&bytes)).unwrap() == bytes);
+}
