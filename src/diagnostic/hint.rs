@@ -110,6 +110,7 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::ForeignOwner { .. } | StoreError::NotAStore(_) => {
             Some("use another directory with --root DIR".into())
         }
+        StoreError::Elsewhere { source: None, .. } => Some("leave --offline out".into()),
         StoreError::Corrupt { .. } | StoreError::Missing(_) | StoreError::Size { .. } => {
             Some("mkimg verify lists all that is damaged in the store".into())
         }

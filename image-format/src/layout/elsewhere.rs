@@ -202,16 +202,19 @@ impl Store {
         Ok(all)
     }
 
-    /// Those that stand in for the layers of these manifests; documents of other manifests go.
+    /// Those that stand in for layers that are needed; documents that tell of no such layer go. Who builds
+    /// on an image needs its layers, and not its manifest.
     pub(super) fn keep_elsewhere(
         &self,
         needed: &BTreeSet<Digest>,
     ) -> Result<BTreeSet<Digest>, StoreError> {
         let mut stand_ins = BTreeSet::new();
         for (manifest, document) in self.documents()? {
-            if needed.contains(&manifest) {
-                let known = document.layers.into_values();
-                stand_ins.extend(known.filter_map(|known| known.stand_in));
+            let is_needed = |layer: &Digest| needed.contains(layer);
+            if document.layers.keys().any(is_needed) {
+                let known = document.layers.into_iter();
+                let known = known.filter(|(layer, _)| is_needed(layer));
+                stand_ins.extend(known.filter_map(|(_, known)| known.stand_in));
                 continue;
             }
             let path = self.elsewhere_dir().join(manifest.hex());
@@ -328,7 +331,16 @@ mod tests {
         };
         assert_eq!(collect(), 0);
         assert_eq!(read(&store, &layer).unwrap(), vec![0; 1024]);
+        // An image on top of it has its layers, and not its manifest.
+        let image = store.resolve("localhost:5000/x:1").unwrap();
+        let mut config = image.config.clone();
+        config.author = Some("x".to_owned());
+        let above = write_image(&store, &config, image.manifest.layers).unwrap();
+        store.tag(&"above".parse().unwrap(), &above).unwrap();
         store.remove("localhost:5000/x:1").unwrap();
+        assert_eq!(collect(), 2);
+        assert_eq!(read(&store, &layer).unwrap(), vec![0; 1024]);
+        store.remove("above").unwrap();
         assert_eq!(collect(), 3);
         assert!(store.elsewhere(&layer.blob.digest).unwrap().is_none());
     }

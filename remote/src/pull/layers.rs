@@ -233,15 +233,29 @@ impl Pull<'_> {
 }
 
 impl Work<'_> {
-    /// Fetches the missing layers. Each is handed on to whoever follows it as soon as it begins.
+    /// Fetches the missing layers.
     async fn fetch<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         repository: &Repository,
         begin: BTreeMap<usize, SyncSender<Follower>>,
     ) -> Result<(), PullError> {
-        let mut waiting = begin.into_iter();
         let mut coming = JoinSet::new();
+        let fetched = self.fetch_by(&mut coming, scope, repository, begin).await;
+        // Those that write would wait for ever: what is aborted ends only while somebody waits for it.
+        coming.shutdown().await;
+        fetched
+    }
+
+    /// Fetches some at a time. Each is handed on to whoever follows it as soon as it begins.
+    async fn fetch_by<'scope>(
+        &'scope self,
+        coming: &mut JoinSet<Result<(), RegistryError>>,
+        scope: &'scope Scope<'scope, '_>,
+        repository: &Repository,
+        begin: BTreeMap<usize, SyncSender<Follower>>,
+    ) -> Result<(), PullError> {
+        let mut waiting = begin.into_iter();
         loop {
             while coming.len() < MOST_AT_ONCE
                 && let Some((layer, begin)) = waiting.next()
@@ -273,9 +287,9 @@ impl Work<'_> {
         // Without an end, the fetching has failed.
         while let Some(piece) = pieces.blocking_recv() {
             let Piece::Bytes(bytes) = piece else {
-                match writer.finish_as(digest) {
-                    Ok(_) => self.hear(Pulling::Fetched { layer }),
-                    Err(error) => self.fail(error.into()),
+                self.hear(Pulling::Fetched { layer });
+                if let Err(error) = writer.finish_as(digest) {
+                    self.fail(error.into());
                 }
                 return;
             };
