@@ -286,6 +286,7 @@ impl RegistryError {
                     .to_owned()
             }
             Self::Connection { source, .. } => return source.hint(),
+            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Unauthorized { host, .. } => format!("log in: mkimg login {host}"),
             Self::Forbidden { host, .. } => {
                 format!("check the repository's name, or log in as who may do this: mkimg login {host}")
