@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use image_format::digest::Digest;
 use image_format::media_type::OCI_MANIFEST;
-use remote::registry::{Access, RegistryError};
+use remote::registry::{Access, RegistryError, Source};
 use support::faulty::{Fault, Faulty, answer};
 use support::registry::{Client, MANIFEST, Memory, Set, noise, tag, told};
 
@@ -245,4 +245,29 @@ fn a_chunk_that_would_be_longer_than_all_there_is_is_the_whole() {
         .unwrap();
     client.upload(&bytes).unwrap();
     assert!(server.blob(&Digest::of(&bytes)).unwrap() == bytes);
+}
+
+/// A source that is slow to begin.
+struct Slow(Memory);
+
+impl Source for Slow {
+    async fn read_at(&self, offset: u64) -> std::io::Result<bytes::Bytes> {
+        if offset == 0 {
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
+        self.0.read_at(offset).await
+    }
+}
+
+#[test]
+fn a_slow_source_is_not_a_silent_server() {
+    let server = Faulty::start(|_| Fault::None);
+    let silence = Duration::from_millis(700);
+    let client = Client::patient(&server.host(), Set::default(), silence);
+    let (repository, bytes) = (client.push(), noise(300_000));
+    let (digest, source) = (Digest::of(&bytes), Slow(Memory::new(&bytes)));
+    let mut silent = |_| {};
+    let upload = repository.upload_blob(&digest, 300_000, &source, &mut silent);
+    client.registries.wait(upload).unwrap();
+    assert_eq!(server.asked().len(), 2);
 }
