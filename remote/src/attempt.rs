@@ -37,18 +37,28 @@ impl<E> From<E> for Failure<E> {
 pub struct Attempts {
     failures: u32,
     most: u32,
+    /// Whether a server is waited for as long as it asks.
+    is_patient: bool,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self::at_most(MOST_FAILURES)
+        Self {
+            failures: 0,
+            most: MOST_FAILURES,
+            is_patient: true,
+        }
     }
 }
 
 impl Attempts {
-    /// Fewer, where there is another way.
-    pub fn at_most(most: u32) -> Self {
-        Self { failures: 0, most }
+    /// Where something else can be tried: a second one, unless it has to be waited for.
+    pub fn few() -> Self {
+        Self {
+            failures: 0,
+            most: 2,
+            is_patient: false,
+        }
     }
 
     /// It got further than before.
@@ -63,7 +73,8 @@ impl Attempts {
         failure: Failure<E>,
     ) -> Result<(), E> {
         self.failures += 1;
-        if self.failures >= self.most {
+        let is_enough = failure.after.is_some() && !self.is_patient;
+        if self.failures >= self.most || is_enough {
             return Err(failure.error);
         }
         let time = failure.after.unwrap_or_else(|| backoff(self.failures));

@@ -74,7 +74,9 @@ impl Broken {
 
     /// Whether trying again is of no use.
     pub(crate) fn is_final(&self) -> bool {
-        self.0.is_redirect() || self.0.is_builder() || causes(&self.0).any(is_tls)
+        // Later on, what TLS finds wrong is what broke on the way.
+        let is_handshake = self.0.is_connect() && causes(&self.0).any(is_tls);
+        self.0.is_redirect() || self.0.is_builder() || is_handshake
     }
 }
 

@@ -404,7 +404,7 @@ fn what_is_no_repository_says_so() {
         ("/page", "does not speak git's protocol"),
         (
             "/closed",
-            "[the server wants a login, or does not let this one in]",
+            "[the server wants a login, or does not let this one in: give a token with",
         ),
         ("/none.git", "the server answers 404"),
     ] {

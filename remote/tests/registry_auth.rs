@@ -574,3 +574,33 @@ fn what_stands_in_for_the_list_of_referrers_wants_the_same_login() {
         .unwrap();
     assert!(found.from_tag && found.descriptors.is_empty());
 }
+
+#[test]
+fn an_identity_token_does_not_go_elsewhere() {
+    let thief = Faulty::start(|_| token("good"));
+    let to = format!("Location: http://{}/token", thief.host());
+    let server = with_tokens(|_, token| token == "good", move |_| answer(307, &[&to], ""));
+    let client = client(&server, Credentials::IdentityToken(Secret::new("id")));
+    let error = client
+        .registries
+        .wait(client.pull().manifest(&tag("1")))
+        .unwrap_err();
+    assert!(told(&error).contains("307"), "{}", told(&error));
+    assert!(thief.asked().is_empty());
+}
+
+#[test]
+fn a_token_is_good_for_as_long_as_is_sane() {
+    for life in ["18446744073709551615", "-1", "\"60\"", "0", "1e99", "null"] {
+        let given = format!(r#"{{"token":"good","expires_in":{life}}}"#);
+        let server = with_tokens(
+            |_, token| token == "good",
+            move |_| answer(200, &[], &given),
+        );
+        let client = client(&server, alice());
+        client
+            .registries
+            .wait(client.pull().manifest(&tag("1")))
+            .unwrap();
+    }
+}

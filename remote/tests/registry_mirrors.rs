@@ -20,6 +20,8 @@ fn mirrors_are_asked_first_and_the_registry_at_last() {
         ("forbidden", answer(403, &[], "")),
         ("broken", Fault::Hangup),
         ("failing", answer(500, &[], "")),
+        // Nobody waits for that as long as there is another.
+        ("busy", answer(429, &["Retry-After: 3600"], "")),
         ("lying", Fault::Corrupt),
     ] {
         let mirror = Faulty::start(move |_| fault.clone());

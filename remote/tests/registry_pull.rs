@@ -254,6 +254,15 @@ fn a_silent_server_is_not_waited_for_without_an_end() {
 }
 
 #[test]
+fn a_slow_server_may_take_as_long_as_something_comes() {
+    let (server, bytes, descriptor) = with_blob(100_000, |_| Fault::Drip(30));
+    let silence = Duration::from_millis(1500);
+    let client = Client::patient(&server.host(), Set::default(), silence);
+    assert!(client.fetch(&descriptor).unwrap() == bytes);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
 fn waiting_ends_when_it_is_cancelled() {
     let (server, _, descriptor) = with_blob(500_000, |_| Fault::Stall(1000));
     let client = Client::new(&server.host());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use image_format::digest::Digest;
 use image_format::media_type::OCI_MANIFEST;
-use remote::registry::{Access, RegistryError};
+use remote::registry::{Access, RegistryError, Source};
 use support::faulty::{Fault, Faulty, answer};
 use support::registry::{Client, MANIFEST, Memory, Set, noise, tag, told};
 
@@ -207,4 +207,67 @@ fn a_subject_that_the_registry_has_noted_is_told() {
         .registries
         .wait(repository.put_manifest(&tag("1"), OCI_MANIFEST, bytes));
     assert!(put.unwrap().subject_is_noted);
+}
+
+#[test]
+fn a_registry_that_takes_nothing_is_not_given_it_without_an_end() {
+    let server = Faulty::start(|asked| match asked.method.as_str() {
+        "POST" => Fault::Adding(vec!["OCI-Chunk-Min-Length: 1000".to_owned()]),
+        "PATCH" => answer(202, &["Range: 0-0"], ""),
+        _ => Fault::None,
+    });
+    let error = Client::new(&server.host())
+        .upload(&noise(17 << 20))
+        .unwrap_err();
+    assert!(matches!(error, RegistryError::Short { .. }), "{error}");
+    assert_eq!(
+        server
+            .lines()
+            .iter()
+            .filter(|line| line.starts_with("PATCH"))
+            .count(),
+        5
+    );
+}
+
+#[test]
+fn a_chunk_that_would_be_longer_than_all_there_is_is_the_whole() {
+    let server = Faulty::start(|asked| match asked.method.as_str() {
+        "POST" => Fault::Adding(vec![format!("OCI-Chunk-Min-Length: {}", u64::MAX)]),
+        _ => Fault::None,
+    });
+    let client = Client::new(&server.host());
+    let (repository, bytes) = (client.push(), noise(100_000));
+    let source = Memory::new(&bytes);
+    client
+        .registries
+        .wait(repository.upload_stream(&source, &mut |_| {}))
+        .unwrap();
+    client.upload(&bytes).unwrap();
+    assert!(server.blob(&Digest::of(&bytes)).unwrap() == bytes);
+}
+
+/// A source that is slow to begin.
+struct Slow(Memory);
+
+impl Source for Slow {
+    async fn read_at(&self, offset: u64) -> std::io::Result<bytes::Bytes> {
+        if offset == 0 {
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
+        self.0.read_at(offset).await
+    }
+}
+
+#[test]
+fn a_slow_source_is_not_a_silent_server() {
+    let server = Faulty::start(|_| Fault::None);
+    let silence = Duration::from_millis(700);
+    let client = Client::patient(&server.host(), Set::default(), silence);
+    let (repository, bytes) = (client.push(), noise(300_000));
+    let (digest, source) = (Digest::of(&bytes), Slow(Memory::new(&bytes)));
+    let mut silent = |_| {};
+    let upload = repository.upload_blob(&digest, 300_000, &source, &mut silent);
+    client.registries.wait(upload).unwrap();
+    assert_eq!(server.asked().len(), 2);
 }

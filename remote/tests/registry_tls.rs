@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +14,8 @@ use remote::registry::{Access, Registries, RegistryError, Settings};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use support::registry::{tag, told};
-use support::servers::registry::{Config, Registry};
+use support::servers::authority::Authority;
+use support::servers::registry::{Registry, with_tls};
 
 /// The registry at localhost, with this trust.
 struct Trust(Transport, Tls);
@@ -34,45 +33,6 @@ impl Settings for Trust {
     }
 }
 
-/// Certificates of a CA: `ca.crt`, and `NAME.crt` with `NAME.key` for the server and a client.
-fn certificates(dir: &Path) {
-    let script = "set -e
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt \
-  -subj /CN=test-ca -days 2 -addext basicConstraints=critical,CA:TRUE
-for name in server client; do
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
-  printf 'subjectAltName=IP:127.0.0.1\\nextendedKeyUsage=serverAuth,clientAuth\\n' > $name.ext
-  openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $name.crt -days 2 -extfile $name.ext
-done";
-    let made = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-}
-
-fn registry(dir: &Path, wants_client: bool) -> Registry {
-    certificates(dir);
-    let at = |name: &str| dir.join(name).display().to_string();
-    let mut http = format!(
-        "tls:\n  certificate: {}\n  key: {}\n",
-        at("server.crt"),
-        at("server.key")
-    );
-    if wants_client {
-        http.push_str(&format!("  clientcas:\n    - {}\n", at("ca.crt")));
-    }
-    Registry::configured(|_| Config {
-        http,
-        ..Config::default()
-    })
-}
-
 fn asks(registry: &Registry, trust: Trust) -> Result<(), RegistryError> {
     let registries = Registries::patient(trust, Duration::from_secs(20)).unwrap();
     let reference = format!("{}/app", registry.host()).parse().unwrap();
@@ -87,9 +47,9 @@ fn asks(registry: &Registry, trust: Trust) -> Result<(), RegistryError> {
     }
 }
 
-fn root(dir: &Path) -> Tls {
+fn root(authority: &Authority) -> Tls {
     Tls {
-        roots: vec![CertificateDer::from_pem_file(dir.join("ca.crt")).unwrap()],
+        roots: vec![CertificateDer::from_pem_file(authority.certificate()).unwrap()],
         ..Tls::default()
     }
 }
@@ -97,7 +57,8 @@ fn root(dir: &Path) -> Tls {
 #[test]
 fn a_ca_that_is_not_trusted_is_not_got_around() {
     let dir = tempfile::tempdir().unwrap();
-    let registry = registry(dir.path(), false);
+    let authority = Authority::new(dir.path());
+    let registry = Registry::configured(|_| with_tls(&authority, false));
     for transport in [Transport::Https, Transport::HttpsElseHttp] {
         let error = asks(&registry, Trust(transport, Tls::default())).unwrap_err();
         assert!(
@@ -105,7 +66,7 @@ fn a_ca_that_is_not_trusted_is_not_got_around() {
             "{}",
             told(&error)
         );
-        asks(&registry, Trust(transport, root(dir.path()))).unwrap();
+        asks(&registry, Trust(transport, root(&authority))).unwrap();
         let any = Tls {
             accepts_any: true,
             ..Tls::default()
@@ -123,19 +84,21 @@ fn a_ca_that_is_not_trusted_is_not_got_around() {
 #[test]
 fn a_client_has_a_certificate_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
-    let registry = registry(dir.path(), true);
-    let without = asks(&registry, Trust(Transport::Https, root(dir.path())));
+    let authority = Authority::new(dir.path());
+    let registry = Registry::configured(|_| with_tls(&authority, true));
+    let without = asks(&registry, Trust(Transport::Https, root(&authority)));
     assert!(
         matches!(without, Err(RegistryError::Connection { .. })),
         "{without:?}"
     );
+    let own = authority.issue("client");
     let client = ClientCertificate {
-        chain: vec![CertificateDer::from_pem_file(dir.path().join("client.crt")).unwrap()],
-        key: PrivateKeyDer::from_pem_file(dir.path().join("client.key")).unwrap(),
+        chain: vec![CertificateDer::from_pem_file(own.certificate).unwrap()],
+        key: PrivateKeyDer::from_pem_file(own.key).unwrap(),
     };
     let tls = Tls {
         client: Some(client),
-        ..root(dir.path())
+        ..root(&authority)
     };
     asks(&registry, Trust(Transport::Https, tls)).unwrap();
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex as Turn;
 
 use super::challenge::Challenge;
@@ -28,6 +29,8 @@ use crate::cancellable::unless;
 const CLIENT: &str = "mkimg";
 /// How long a token is good for whose server does not say.
 const USUAL: u64 = 60;
+/// No token is taken to be good for longer than a day.
+const LONGEST_LIFE: u64 = 24 * 60 * 60;
 /// As long before its end a token is renewed, if that is not a fifth of its life.
 const MARGIN: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -63,7 +66,8 @@ pub struct Rejected {
 pub struct Given {
     token: Option<Secret>,
     access_token: Option<Secret>,
-    expires_in: Option<u64>,
+    /// Seconds; whatever else it is is as if it were not there.
+    expires_in: Option<Value>,
     /// An identity token, where one was asked for.
     pub refresh_token: Option<Secret>,
 }
@@ -168,7 +172,9 @@ impl Place {
         let wanted = rejected.and_then(|rejected| rejected.scope.as_deref());
         scopes.add(wanted.unwrap_or_default());
         let given = self.fetch_token(realm, credentials, &scopes, false).await?;
-        let life = Duration::from_secs(given.expires_in.filter(|life| *life > 0).unwrap_or(USUAL));
+        let life = given.expires_in.and_then(|life| life.as_u64());
+        let life = life.filter(|life| *life > 0).unwrap_or(USUAL);
+        let life = Duration::from_secs(life.min(LONGEST_LIFE));
         let text = given.token.or(given.access_token);
         let Some(text) = text.filter(|text| !text.reveal().is_empty()) else {
             return Err(self.protocol("token", "its token server gives none"));
@@ -196,12 +202,17 @@ impl Place {
         loop {
             let failure = match self.exchange(&ask, authorization.as_ref()).await {
                 Ok(answer) if answer.response.status() == StatusCode::OK => {
-                    let body = self
-                        .body(answer.response, &ask.what, LONGEST_ANSWER)
-                        .await?;
-                    let given = serde_json::from_slice(&body);
-                    return given
-                        .map_err(|_| self.protocol(&ask.what, "its token server gives none"));
+                    let body = self.body(answer.response, &ask.what, LONGEST_ANSWER);
+                    match body.await {
+                        Ok(body) => {
+                            let given = serde_json::from_slice(&body);
+                            return given.map_err(|_| {
+                                self.protocol(&ask.what, "its token server gives none")
+                            });
+                        }
+                        Err(error) if may_pass(&error) => error.into(),
+                        Err(error) => return Err(error),
+                    }
                 }
                 Ok(answer) => {
                     let status = answer.response.status();
@@ -270,6 +281,7 @@ impl Place {
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
             let mut ask = Ask::new(Method::POST, url, &what).with(CONTENT_TYPE, kind);
             ask.body = Some(Bytes::from(form.finish()));
+            ask.is_secret = true;
             return Ok((ask, None));
         }
         let mut authorization = None;

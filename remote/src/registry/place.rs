@@ -78,6 +78,8 @@ pub struct Ask {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<Bytes>,
+    /// Whether the body is for the host that is asked and no other.
+    pub is_secret: bool,
     /// What it is about, in words that follow "the".
     pub what: String,
 }
@@ -89,6 +91,7 @@ impl Ask {
             url,
             headers: HeaderMap::new(),
             body: None,
+            is_secret: false,
             what: what.to_owned(),
         }
     }
@@ -113,7 +116,7 @@ impl Place {
 
     pub fn attempts(&self) -> Attempts {
         match self.has_next {
-            true => Attempts::at_most(2),
+            true => Attempts::few(),
             false => Attempts::default(),
         }
     }

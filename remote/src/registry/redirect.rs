@@ -20,10 +20,12 @@ impl Place {
             307 | 308 => true,
             _ => false,
         };
-        match response.headers().get(LOCATION).filter(|_| follows) {
-            Some(location) => Ok(Some(self.led(url, location, &ask.what)?)),
-            None => Ok(None),
-        }
+        let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else {
+            return Ok(None);
+        };
+        let led = self.led(url, location, &ask.what)?;
+        // The answer that sends elsewhere is then the last word.
+        Ok(Some(led).filter(|led| !ask.is_secret || led.origin() == ask.url.origin()))
     }
 
     /// An address that an answer names, made safe: it has no login of its own, and TLS where there was

@@ -133,8 +133,12 @@ impl<'a, S: Source> Upload<'a, S> {
                     };
                 }
                 (None, StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED) => {
+                    let before = self.offset;
                     self.moved(&response)?;
                     self.reached(received(response.headers()).unwrap_or(end), end)?;
+                    if self.offset <= before {
+                        return Err(self.took_nothing(end).into());
+                    }
                     self.is_unsure = false;
                 }
                 _ => {
@@ -207,7 +211,7 @@ impl<'a, S: Source> Upload<'a, S> {
             let rest = size.saturating_sub(self.offset);
             return Ok(chunk.map_or(rest, |chunk| rest.min(chunk)));
         }
-        let wanted = self.offset + chunk.unwrap_or(CHUNK);
+        let wanted = self.offset.saturating_add(chunk.unwrap_or(CHUNK));
         while self.hashed < wanted {
             let read = self
                 .place
@@ -272,6 +276,15 @@ impl<'a, S: Source> Upload<'a, S> {
             self.attempts.progressed();
         }
         Ok(())
+    }
+
+    fn took_nothing(&self, end: u64) -> RegistryError {
+        RegistryError::Short {
+            host: self.place.host().to_owned(),
+            what: self.what.clone(),
+            received: self.offset,
+            expected: end,
+        }
     }
 
     /// Whether the registry says that it has no such upload, or another part of it: what it has is

@@ -21,6 +21,8 @@ pub enum Fault {
     Cut(usize),
     /// Silence after so many bytes of the answer's body.
     Stall(usize),
+    /// The answer's body comes in so many pieces, with a tenth of a second between.
+    Drip(usize),
     /// A byte of the answer's body is another.
     Corrupt,
     /// The request is ignored, and the connection ends.
@@ -235,6 +237,16 @@ fn serve(
         Fault::Cut(most) | Fault::Stall(most) => answer.truncate(*most),
         Fault::Mute => return None,
         _ => {}
+    }
+    if let Fault::Drip(pieces) = fault {
+        let mut pieces = answer.chunks(answer.len().div_ceil(pieces));
+        let first = pieces.next().unwrap_or_default();
+        write(stream, asked, status, &headers, first, whole)?;
+        for piece in pieces {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            stream.get_mut().write_all(piece).ok()?;
+        }
+        return Some(());
     }
     write(stream, asked, status, &headers, &answer, whole)?;
     if matches!(fault, Fault::Stall(_)) {
