@@ -314,8 +314,13 @@ fn mirrors_are_asked_in_order_and_for_what_they_are_for() {
     assert_eq!(file(&pinned), "first");
     conf("tag-only");
     assert_eq!(file("logical.example/team/app:1"), "a");
-    env.mkimg(["pull", &pinned.replace("/team/first", "/team/nothing")])
-        .exits(1);
+    // In a store that has nothing of it yet.
+    let other = Env::new(User::Own);
+    other.write(OWN_CONF, fs::read(env.path(OWN_CONF)).unwrap());
+    other.mkimg(["pull", &pinned]).exits(1);
+    conf("all");
+    other.write(OWN_CONF, fs::read(env.path(OWN_CONF)).unwrap());
+    other.mkimg(["pull", &pinned]).success();
 }
 
 #[test]
