@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use builder::cache::shared::document::EMPTY;
-use builder::cache::shared::{Place, PlaceError};
+use builder::cache::shared::{MakeManifest, Place, PlaceError};
 use builder::cancel::Cancel;
 use bytes::{Buf, Bytes};
 use image_format::descriptor::{Descriptor, Platform};
@@ -152,7 +152,7 @@ impl Place for RegistryCache {
         &self,
         store: &Store,
         layers: &[Layer],
-        make: &dyn Fn(&[Descriptor], Option<&[u8]>) -> Vec<u8>,
+        make: &MakeManifest<'_>,
         cancel: &Cancel,
     ) -> Result<(), PlaceError> {
         let push = || {

@@ -86,10 +86,13 @@ pub trait Place: Send + Sync {
         &self,
         store: &Store,
         layers: &[Layer],
-        make: &dyn Fn(&[Descriptor], Option<&[u8]>) -> Vec<u8>,
+        make: &MakeManifest<'_>,
         cancel: &Cancel,
     ) -> Result<(), PlaceError>;
 }
+
+/// Makes the manifest that is to be at a place of the layers' descriptors there and the manifest that is there now.
+pub type MakeManifest<'a> = dyn Fn(&[Descriptor], Option<&[u8]>) -> Vec<u8> + 'a;
 
 /// Why a place cannot be read or written.
 #[derive(Debug, thiserror::Error)]

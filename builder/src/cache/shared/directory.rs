@@ -16,7 +16,7 @@ use image_format::media_type::{self, OCI_MANIFEST};
 use rustix::fs::{Mode, OFlags};
 
 use super::document::{ARTIFACT_TYPE, EMPTY};
-use super::{Place, PlaceError, TICK};
+use super::{MakeManifest, Place, PlaceError, TICK};
 use crate::cancel::Cancel;
 
 /// So many bytes are copied between two looks at whether to go on.
@@ -219,7 +219,7 @@ impl Place for Directory {
         &self,
         store: &Store,
         layers: &[Layer],
-        make: &dyn Fn(&[Descriptor], Option<&[u8]>) -> Vec<u8>,
+        make: &MakeManifest<'_>,
         cancel: &Cancel,
     ) -> Result<(), PlaceError> {
         let _lock = self.lock(cancel)?;

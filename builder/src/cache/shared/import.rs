@@ -65,6 +65,9 @@ pub enum BadLayer {
     NotALayer(#[from] LayerError),
 }
 
+/// Hears how many records a cache has, `None` where there is none yet; or why it, or a layer of it, is not used.
+pub(crate) type Tell<'a> = dyn Fn(Result<Option<usize>, &ImportError>) + 'a;
+
 /// A cache that a build reads.
 pub struct Import {
     place: Arc<dyn Place>,
@@ -93,12 +96,12 @@ impl Import {
     }
 
     /// What the step with this key made; `Some(None)` if it makes no layer. `tell` hears what became of the
-    /// records when they are read: how many there are, `None` where there is no cache yet.
+    /// records when they are read.
     pub(crate) fn find(
         &self,
         key: &Digest,
         cancel: &Cancel,
-        tell: &dyn Fn(Result<Option<usize>, &ImportError>),
+        tell: &Tell<'_>,
     ) -> Option<Option<SharedLayer>> {
         let records = self.records.get_or_init(|| {
             let read = self.read(cancel);
