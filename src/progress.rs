@@ -9,10 +9,12 @@ mod plain;
 use std::io::IsTerminal;
 
 use builder::cache::explain::Reason;
+use builder::cache::shared::ImportError;
 use builder::dockerfile::check::Warning;
 use builder::progress::{Event, Progress, StepInfo};
 use clap::ValueEnum;
 
+use crate::diagnostic;
 use crate::error::Error;
 use crate::output;
 pub use blobs::Pushes;
@@ -94,6 +96,16 @@ fn checked(warning: &Warning) -> String {
     let (rule, line) = (warning.rule.name, warning.lines.start());
     let message = output::plain(&warning.message);
     format!("warning[{rule}]: {message} (line {line})")
+}
+
+/// What became of a cache of others, on one line.
+fn imported(name: &str, read: &Result<Option<usize>, &ImportError>) -> String {
+    output::plain(&match read {
+        Ok(Some(1)) => format!("cache {name}: 1 record"),
+        Ok(Some(records)) => format!("cache {name}: {records} records"),
+        Ok(None) => format!("cache {name}: there is none yet"),
+        Err(error) => format!("warning: cache {name}: {}", diagnostic::chain(error)),
+    })
 }
 
 /// As many reasons of one step are shown; a copy may have thousands.

@@ -360,6 +360,55 @@ fn a_named_context_is_an_address() {
 }
 
 #[test]
+fn a_private_repository_takes_the_secret_of_that_name() {
+    let repository = sample();
+    let head = repository.git(&["rev-parse", "HEAD"]);
+    let server = repository.serve(|_, request| match request.header("authorization") {
+        Some("Basic eC1hY2Nlc3MtdG9rZW46aHVzaC1odXNo") => None,
+        _ => Some(reply("401 Unauthorized", &[], b"")),
+    });
+    let url = server.url("/r.git");
+    let context = format!("{url}?subdir=app&checksum={}", &head[..12]);
+    for user in User::all() {
+        let env = Env::new(*user);
+        env.write("token", "hush-hush\n");
+        env.write(
+            "c/Dockerfile",
+            format!("FROM scratch\nADD {url}#:app /x/\n"),
+        );
+        for context in [context.as_str(), "c"] {
+            let build = |secret: &str| {
+                let args = ["build", "-q", "-o", "-", "--secret", secret, context];
+                env.mkimg(args)
+            };
+            let built = build("id=GIT_AUTH_TOKEN,src=token").success();
+            assert_eq!(paths(built.bytes()), ["x/", "x/Dockerfile", "x/data"]);
+        }
+        let args = [
+            "build",
+            "-q",
+            "-o",
+            "-",
+            "--secret",
+            "id=GIT_AUTH_TOKEN,src=token",
+        ];
+        let with = |context: &str| {
+            let args = args.iter().copied().chain([context]);
+            env.mkimg(args.collect::<Vec<_>>())
+        };
+        let other = format!("{url}?subdir=app&checksum=0123abc");
+        with(&other).exits(1).says([&head, "not at 0123abc"]);
+        with(&format!("{url}?mtime=commit"))
+            .exits(2)
+            .says(["mtime=commit", "not supported"]);
+        with(&format!("{url}?depth=1")).exits(2).says(["\"depth\""]);
+        let fresh = Env::new(*user);
+        let refused = fresh.mkimg(["build", "-q", "-o", "-", &url]).exits(1);
+        refused.says(["401", "--secret id=GIT_AUTH_TOKEN"]);
+    }
+}
+
+#[test]
 fn the_epoch_is_the_time_of_the_contexts_commit() {
     const COMMITTED: u64 = 1_700_000_001;
     let repository = sample();

@@ -132,6 +132,7 @@ fn git(url: &str, query: &str, fragment: &str) -> Result<Address, AddressError> 
     let mut wanted = Wanted {
         reference: some(reference),
         directory: some(directory),
+        submodules: true,
         ..Wanted::default()
     };
     for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -145,6 +146,7 @@ fn git(url: &str, query: &str, fragment: &str) -> Result<Address, AddressError> 
         checksum,
         keep_git_dir,
         by_commit,
+        submodules,
     } = wanted;
     if by_commit {
         // Then the commit is to be had whatever the reference leads to by now.
@@ -160,6 +162,7 @@ fn git(url: &str, query: &str, fragment: &str) -> Result<Address, AddressError> 
             reference,
             directory: directory.as_deref().map(relative).as_deref().and_then(some),
             keep_git_dir: false,
+            submodules,
         },
         keep_git_dir,
         checksum,
@@ -174,6 +177,7 @@ struct Wanted {
     checksum: Option<String>,
     keep_git_dir: Option<bool>,
     by_commit: bool,
+    submodules: bool,
 }
 
 impl Wanted {
@@ -189,9 +193,9 @@ impl Wanted {
         match name.as_str() {
             "keep-git-dir" => self.keep_git_dir = Some(truth(&value)?),
             "fetch-by-commit" => self.by_commit = truth(&value)?,
-            "submodules" if truth(&value)? => {}
+            "submodules" => self.submodules = truth(&value)?,
             "mtime" if value == "checkout" => {}
-            "submodules" | "mtime" => return Err(AddressError::NotSupported { name, value }),
+            "mtime" => return Err(AddressError::NotSupported { name, value }),
             "ref" | "tag" | "branch" | "subdir" | "checksum" | "commit" if value.is_empty() => {
                 return Err(AddressError::Value { name, value });
             }
@@ -366,7 +370,7 @@ mod tests {
             "ref=",
             "ref=a&ref=b",
             "tag=a&branch=a",
-            "submodules=false",
+            "submodules=perhaps",
             "mtime=commit",
             "keep-git-dir=perhaps",
             "fetch-by-commit",

@@ -38,6 +38,8 @@ pub struct GitSource {
     pub directory: Option<String>,
     /// Whether `.git` comes along.
     pub keep_git_dir: bool,
+    /// Whether its submodules come along; else their directories are empty.
+    pub submodules: bool,
 }
 
 /// A repository that was checked out.

@@ -8,6 +8,7 @@ mod attributes;
 mod connection;
 mod error;
 pub mod head;
+pub mod login;
 mod modules;
 mod objects;
 mod packet;
@@ -33,6 +34,7 @@ use crate::kept::{Kept, Kind};
 use address::Address;
 use connection::{Connection, daemon::Daemon, http::Http, ssh::Ssh};
 pub use error::GitError;
+use login::Logins;
 use objects::{Commit, Objects};
 use reference::Reference;
 use session::Session;
@@ -72,6 +74,7 @@ const ABOUT: &str = "about.json";
 pub fn check_out(
     client: &Client,
     kept: &Kept,
+    logins: &Logins,
     source: &GitSource,
     cancel: &Cancel,
 ) -> Result<Dated, GitError> {
@@ -87,8 +90,14 @@ pub fn check_out(
             runtime,
             http,
             kept,
+            logins,
+            named: match &address {
+                Address::Http(url) => Some(url),
+                _ => None,
+            },
             cancel,
             keeps_git_dir: source.keep_git_dir,
+            takes_modules: source.submodules,
             modules: 0,
         };
         let mut session = way.open(&address)?;
@@ -128,9 +137,10 @@ fn key(source: &GitSource, commit: &ObjectId) -> String {
     // Its tag is in `.git`.
     let reference = source.reference.as_deref().filter(|_| source.keep_git_dir);
     let text = format!(
-        "{}\0{commit}\0{}\0{}",
+        "{}\0{commit}\0{}\0{}\0{}",
         source.url,
         source.keep_git_dir,
+        source.submodules,
         reference.unwrap_or_default()
     );
     Digest::of(text.as_bytes()).hex()
@@ -213,8 +223,12 @@ struct Way<'a> {
     runtime: &'a Runtime,
     http: &'a reqwest::Client,
     kept: &'a Kept,
+    logins: &'a Logins,
+    /// The address that the build names, where it is of this kind.
+    named: Option<&'a Url>,
     cancel: &'a Cancel,
     keeps_git_dir: bool,
+    takes_modules: bool,
     /// The submodules so far.
     modules: usize,
 }
@@ -225,6 +239,7 @@ impl<'a> Way<'a> {
             Address::Http(url) => Box::new(Http {
                 runtime: self.runtime,
                 client: self.http,
+                login: self.logins.header(url, self.is_named(url))?,
                 base: url.clone(),
                 cancel: self.cancel,
             }),
@@ -239,6 +254,12 @@ impl<'a> Way<'a> {
             }
         };
         Session::open(connection)
+    }
+
+    /// Whether an address is of the server that the build names.
+    fn is_named(&self, url: &Url) -> bool {
+        self.named
+            .is_some_and(|named| named.origin() == url.origin())
     }
 
     /// Fetches a commit and checks it out, with its submodules.
@@ -273,6 +294,9 @@ impl<'a> Way<'a> {
             false => {
                 image_format::layout::remove_tree(&git_dir).map_err(failed("remove", &git_dir))?;
             }
+        }
+        if !self.takes_modules {
+            return Ok(commit);
         }
         let entry = |path: &[u8]| written.entries.iter().find(|entry| entry.path == path);
         let addresses = match entry(modules::FILE) {

@@ -16,6 +16,7 @@
 //!         reference: Some("main".to_owned()),
 //!         directory: Some("app".to_owned()),
 //!         keep_git_dir: false,
+//!         submodules: true,
 //!     },
 //!     &Cancel::new(),
 //! )?;
@@ -46,6 +47,7 @@ pub mod pull;
 pub mod push;
 pub mod registry;
 pub mod settings;
+pub mod shared_cache;
 pub mod supply;
 
 use std::sync::{Arc, OnceLock};
@@ -59,6 +61,7 @@ use image_format::snapshot::LayerSource;
 
 use client::{Client, ClientError};
 use git::Dated;
+use git::login::Logins;
 use kept::Kept;
 use pull::{Layers, Pull, PullError};
 use registry::{Settings, Unset};
@@ -68,6 +71,7 @@ use supply::Way;
 pub struct Network {
     kept: Kept,
     client: OnceLock<Client>,
+    logins: Logins,
     way: Arc<Way>,
 }
 
@@ -78,6 +82,7 @@ impl Network {
         Self {
             kept: Kept::new(store),
             client: OnceLock::new(),
+            logins: Logins::default(),
             way: Arc::new(Way::new(Arc::new(Unset))),
         }
     }
@@ -86,6 +91,13 @@ impl Network {
     #[must_use]
     pub fn with_settings(mut self, settings: Arc<dyn Settings>) -> Self {
         self.way = Arc::new(Way::new(settings));
+        self
+    }
+
+    /// The same, with who fetches repositories.
+    #[must_use]
+    pub fn with_logins(mut self, logins: Logins) -> Self {
+        self.logins = logins;
         self
     }
 
@@ -101,7 +113,7 @@ impl Network {
     /// When it cannot be had, or has no such reference or directory.
     pub fn dated(&self, source: &GitSource, cancel: &Cancel) -> Result<Dated, RemoteError> {
         let found = match self.client() {
-            Ok(client) => git::check_out(client, &self.kept, source, cancel),
+            Ok(client) => git::check_out(client, &self.kept, &self.logins, source, cancel),
             Err(error) => Err(error.into()),
         };
         found.map_err(|error| error.at(&source.url))

@@ -18,10 +18,10 @@ mod side_by_side;
 use std::thread;
 
 use builder::cancel::Cancel;
-use image_format::archive::Compression;
+use image_format::archive::{self, Compression};
 use image_format::descriptor::Descriptor;
 use image_format::digest::Digest;
-use image_format::layout::Store;
+use image_format::layout::{Layer, Store};
 use image_format::media_type;
 use image_format::reference::Reference;
 
@@ -29,7 +29,7 @@ use crate::registry::{Access, Registries, RegistryError, Repository, TagOrDigest
 use blobs::Blobs;
 pub use error::PushError;
 use packers::Packers;
-use plan::{Document, Packed, Plan};
+use plan::{Document, Item, Packed, Plan};
 
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +148,44 @@ impl Push<'_> {
                 }
             }
         }
-        self.send(&repository, name, &plan, &mut packed)?;
+        self.send(&repository, name, &plan.items, &mut packed)?;
         let documents = plan.documents(&packed)?;
         let descriptor = self
             .registries
             .wait(put_all(&repository, &tag, documents))?;
         Ok(Pushed { descriptor, part })
+    }
+
+    /// Brings layers of the store to the repository of a name, for a manifest that is still to be made. Gives what
+    /// they are there, in their order.
+    ///
+    /// # Errors
+    /// As [`Push::push`].
+    pub fn layers(&self, layers: &[Layer], name: &Reference) -> Result<Vec<Descriptor>, PushError> {
+        let repository = self.repository(name)?;
+        let Packing { compression, force } = self.packing;
+        let item = |layer: &Layer| {
+            let blob = layer.descriptor();
+            let wanted = compression.is_wanted(&blob, &layer.diff_id, force);
+            let packed = wanted.then_some(layer.diff_id);
+            Item { blob, packed }
+        };
+        let items: Vec<Item> = layers.iter().map(item).collect();
+        let mut packed: Packed = layers
+            .iter()
+            .filter_map(|layer| {
+                let blob = layer.descriptor();
+                let known = archive::known(self.store, &blob, &layer.diff_id, compression)?;
+                Some((layer.diff_id, known))
+            })
+            .collect();
+        self.send(&repository, name, &items, &mut packed)?;
+        let there = items.into_iter().zip(layers);
+        let there = there.map(|(item, layer)| match item.packed {
+            Some(_) => packed.get(&layer.diff_id).cloned().unwrap_or(item.blob),
+            None => item.blob,
+        });
+        Ok(there.collect())
     }
 
     fn repository(&self, name: &Reference) -> Result<Repository, PushError> {
@@ -203,10 +235,10 @@ impl Push<'_> {
         &self,
         repository: &Repository,
         name: &Reference,
-        plan: &Plan,
+        items: &[Item],
         packed: &mut Packed,
     ) -> Result<(), PushError> {
-        let blobs: Vec<Descriptor> = plan.items.iter().map(|item| item.blob.clone()).collect();
+        let blobs: Vec<Descriptor> = items.iter().map(|item| item.blob.clone()).collect();
         (self.hear)(Pushing::Blobs(&blobs));
         let packers = Packers::new(self);
         let sent = thread::scope(|scope| {
@@ -218,7 +250,7 @@ impl Push<'_> {
                 packers: &packers,
                 known: packed,
             };
-            let sent = self.registries.wait(blobs.send(&plan.items));
+            let sent = self.registries.wait(blobs.send(items));
             packers.close();
             sent
         })?;

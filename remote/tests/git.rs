@@ -8,6 +8,9 @@ use std::path::Path;
 
 use builder::cancel::Cancel;
 use builder::remote::{Checkout, GitSource, Remote, RemoteError};
+use builder::request::Secret;
+use remote::Network;
+use remote::git::login::Logins;
 use support::servers::reply;
 use support::servers::repository::{Repository, git};
 use support::{Place, content, words};
@@ -18,6 +21,7 @@ fn source(url: &str) -> GitSource {
         reference: None,
         directory: None,
         keep_git_dir: false,
+        submodules: true,
     }
 }
 
@@ -290,6 +294,12 @@ fn submodules_come_along() {
         keep_git_dir: true,
         ..source(&url)
     };
+    let bare = GitSource {
+        submodules: false,
+        ..source(&url)
+    };
+    let empty = check_out(&place, &bare).unwrap();
+    assert!(names(&empty.path.join("lib/i")).is_empty());
     let found = check_out(&place, &kept).unwrap();
     assert_eq!(
         git(&found.path.join("lib/i"), &["rev-parse", "HEAD"]),
@@ -468,6 +478,67 @@ fn a_login_goes_to_its_host_alone() {
             .iter()
             .all(|request| request.header("authorization").is_none())
     );
+}
+
+#[test]
+fn the_secrets_of_a_build_go_to_the_hosts_that_they_are_for() {
+    let (repository, _, second) = sample();
+    let elsewhere = repository.serve(|_, _| None);
+    let other = elsewhere.url("/r.git");
+    repository.write(
+        ".gitmodules",
+        &format!(
+            "[submodule \"a\"]\n\tpath = a\n\turl = ./\n[submodule \"b\"]\n\tpath = b\n\turl = {other}\n"
+        ),
+    );
+    repository.git(&["add", ".gitmodules"]);
+    for name in ["a", "b"] {
+        let entry = format!("160000,{second},{name}");
+        repository.git(&["update-index", "--add", "--cacheinfo", &entry]);
+    }
+    repository.git(&["commit", "-q", "-m", "modules"]);
+    let server = repository.serve(|_, request| match request.header("authorization") {
+        None => Some(reply("401 Unauthorized", &[], b"")),
+        Some(_) => None,
+    });
+    let url = server.url("/r.git");
+    let failed = failure(&Place::new(), &source(&url));
+    assert!(failed.contains("--secret id=GIT_AUTH_TOKEN"), "{failed}");
+    let host = url.split('/').nth(2).unwrap();
+    let at_host = format!("GIT_AUTH_TOKEN.{host}");
+    for (secrets, sent) in [
+        (
+            vec![("GIT_AUTH_TOKEN", "t")],
+            "Basic eC1hY2Nlc3MtdG9rZW46dA==",
+        ),
+        (vec![("GIT_AUTH_HEADER", "Bearer h")], "Bearer h"),
+        (
+            vec![("GIT_AUTH_HEADER", "Bearer h"), (&at_host, "t")],
+            "Basic eC1hY2Nlc3MtdG9rZW46dA==",
+        ),
+    ] {
+        let secrets = secrets
+            .into_iter()
+            .map(|(id, value)| (id.to_owned(), Secret(value.as_bytes().to_vec())));
+        let place = Place::new();
+        let network = Network::new(&place.store).with_logins(Logins::of(&secrets.collect()));
+        // Whatever else the address says of the user.
+        let before = server.seen().len();
+        let url = url.replace("//", "//me:secret@");
+        let found = network.git(&source(&url), &Cancel::new()).unwrap();
+        assert!(found.path.join("a/app/data").exists() && found.path.join("b/app").exists());
+        let seen = server.seen();
+        let heard = seen[before..].iter();
+        assert!(seen.len() > before + 3);
+        assert!(
+            heard
+                .map(|one| one.header("authorization"))
+                .all(|one| one == Some(sent))
+        );
+    }
+    let seen = elsewhere.seen();
+    assert!(seen.len() > 3);
+    assert!(seen.iter().all(|one| one.header("authorization").is_none()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod given;
 mod nowhere;
 mod on_demand;
 mod output;
+mod shared_cache;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use builder::{Backend, BuildError, BuildRequest, Built};
 use clap::{Args, ValueEnum};
 use image_format::descriptor::Platform;
 use image_format::layer::Timestamp;
+use remote::git::login::Logins;
 use runner::userns::{self, Rung, UsernsError};
 
 use super::check;
@@ -36,6 +38,7 @@ pub use given::GivenError;
 use nowhere::Nowhere;
 use on_demand::{Coming, OnDemand};
 use output::{OutputArgs, Outputs};
+use shared_cache::SharedCacheArgs;
 
 pub use context::InputError;
 pub use output::{UsageError, WriteError};
@@ -47,6 +50,8 @@ pub struct BuildArgs {
     context: ContextArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    shared_cache: SharedCacheArgs,
     /// The value of an ARG; without =VALUE what the environment has under that name
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<BuildArg>,
@@ -65,7 +70,8 @@ pub struct BuildArgs {
     /// The network that RUN sees
     #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
     network: Network,
-    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times
+    /// A secret for RUN --mount=type=secret, from a file or a variable; may be given several times. Git
+    /// repositories are fetched with GIT_AUTH_TOKEN or GIT_AUTH_HEADER, or either with .HOST for that host
     #[arg(long, value_name = "id=NAME[,src=FILE|,env=VARIABLE]")]
     secret: Vec<String>,
     /// The agent for RUN --mount=type=ssh, by its socket [of default: $SSH_AUTH_SOCK]
@@ -160,6 +166,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     let interrupt = signals::watch(&cancel)?;
     // What it fetched stays as long as it does.
     let network = args.registry.network(&store, globals);
+    let network = network.with_logins(Logins::of(&secrets));
     let loaded = context.load(&Reader {
         store: &store,
         remote: &network,
@@ -173,7 +180,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         arguments::settle(&mut build_args, epoch.unwrap_or(DEFAULT_EPOCH));
     }
     interrupt.begin();
-    if !args.offline {
+    let reached = (!args.offline).then_some(&network);
+    if let Some(network) = reached {
         store.set_supplier(network.way().clone());
     }
     let request = BuildRequest {
@@ -190,6 +198,8 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         keep: outputs.keep,
         labels: outputs.labels.clone(),
         annotations: outputs.annotations.clone(),
+        cache_from: args.shared_cache.imports(reached, &display),
+        inline_cache: args.shared_cache.inline(),
         pull: args.pull_policy(),
         named_contexts: loaded.named.clone(),
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -221,6 +231,10 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
     };
     tell(&display, &outputs, &built);
     let written = outputs.write(&request.store, &built, &request.cancel);
+    if written.is_ok() {
+        let exports = args.shared_cache.exports(reached, &display);
+        exports.run(&request.store, &built, &display, &request.cancel);
+    }
     display.finish();
     match (written, interrupt.signal()) {
         (Err(Error::Output(WriteError::Cancelled)), Some(signal)) => {

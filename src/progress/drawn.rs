@@ -13,7 +13,7 @@ use runner::terminal::WindowSize;
 
 use super::layers::Coming;
 use super::lines::Streams;
-use super::{checked, missed, title};
+use super::{checked, imported, missed, title};
 use crate::output::units;
 
 /// How often times are drawn anew.
@@ -137,6 +137,7 @@ impl Drawn {
                 self.print(&format!("warning: {message}{}", line.unwrap_or_default()));
             }
             Event::Check { warning } => self.print(&checked(warning)),
+            Event::Import { name, read } => self.print(&imported(name, read)),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use builder::progress::{Event, Outcome, StepId};
 
 use super::layers::Coming;
 use super::lines::Streams;
-use super::{checked, missed, title};
+use super::{checked, imported, missed, title};
 
 /// Prints lines.
 #[derive(Default)]
@@ -98,6 +98,7 @@ impl State {
             }
             Event::Check { warning } => format!("{}\n", checked(warning)),
             Event::Missed { step, reasons } => format!("#{} {}\n", step + 1, missed(reasons)),
+            Event::Import { name, read } => format!("{}\n", imported(name, read)),
             Event::Writing => "writing the image\n".to_owned(),
             _ => String::new(),
         }

@@ -133,7 +133,7 @@ pub enum PlaceError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It was not done in time.
-    #[error("it took longer than {}", seconds(*.0))]
+    #[error("it took longer than {:.1} s", .0.as_secs_f64())]
     Timeout(Duration),
 }
 
@@ -192,10 +192,6 @@ fn within<T: Send + 'static>(
             _ => return Err(PlaceError::Timeout(timeout)),
         }
     }
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64())
 }
 
 #[cfg(test)]

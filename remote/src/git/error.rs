@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use builder::remote::RemoteError;
 use gix_hash::ObjectId;
 use image_format::layout::StoreError;
+use reqwest::StatusCode;
 
 use crate::client::{ClientError, shown};
 use crate::http::HttpError;
@@ -29,6 +30,9 @@ pub enum GitError {
     /// HTTP failed.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// A secret that is to be sent and cannot be.
+    #[error("the secret {0:?} is no value of an HTTP header")]
+    Login(String),
     /// The connection could not be made, or broke.
     #[error("the connection broke")]
     Connection(#[source] io::Error),
@@ -181,7 +185,12 @@ impl GitError {
             Self::Address | Self::Scheme(_) => {
                 "https://host/path.git, git://host/path or ssh://user@host/path"
             }
+            Self::Http(HttpError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+                "the server wants a login, or does not let this one in: give a token with \
+                 --secret id=GIT_AUTH_TOKEN,env=VARIABLE"
+            }
             Self::Http(error) => return error.hint(),
+            Self::Login(_) => "it is to be one line, as in \"Bearer TOKEN\"",
             Self::Submodule { source, .. } => return source.hint(),
             Self::NoReference {
                 nearest: Some(nearest),

@@ -271,7 +271,6 @@ impl RegistryError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self.last() {
-            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Client(ClientError::Certificates(_)) => {
                 "check SSL_CERT_FILE and SSL_CERT_DIR, or install the package ca-certificates"
                     .to_owned()
@@ -287,6 +286,7 @@ impl RegistryError {
                     .to_owned()
             }
             Self::Connection { source, .. } => return source.hint(),
+            Self::Settings(error) => return error.downcast_ref::<SettingsError>()?.hint(),
             Self::Unauthorized { host, .. } => format!("log in: mkimg login {host}"),
             Self::Forbidden { host, .. } => {
                 format!("check the repository's name, or log in as who may do this: mkimg login {host}")

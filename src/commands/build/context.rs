@@ -179,8 +179,8 @@ impl Checked<'_> {
                 let file = open(path)?;
                 self.archive(reader, file, &path.display().to_string())?
             }
-            Place::Git(source) => {
-                let Dated { checkout, seconds } = reader.remote.dated(source, reader.cancel)?;
+            Place::Git(repository) => {
+                let Dated { checkout, seconds } = repository.check_out(reader)?;
                 commit_time = Some(seconds);
                 let dockerfile = dockerfile::of_fetched(&checkout.path, self.file)?;
                 let path = checkout.path;

@@ -60,8 +60,8 @@ impl Export {
         own: &[BuiltStep],
         cancel: &Cancel,
     ) -> Result<usize, PlaceError> {
-        let before = self.place.manifest(cancel)?;
-        // What does not read is overwritten.
+        // What does not read is overwritten; what cannot be reached, cannot be written.
+        let before = self.place.manifest(cancel).unwrap_or_default();
         let read = |manifest: Option<&[u8]>| {
             manifest.and_then(|manifest| Records::read(manifest, &self.scope).ok())
         };

@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 
 use builder::cancel::Cancel;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
@@ -24,19 +24,32 @@ pub struct Http<'a> {
     pub client: &'a Client,
     /// The repository's address; a redirection of the first request holds for the others.
     pub base: Url,
+    /// What is sent as `Authorization`; else what the address says of the user.
+    pub login: Option<HeaderValue>,
     pub cancel: &'a Cancel,
 }
 
 impl Http<'_> {
     fn url(&self, tail: &str) -> Url {
         let mut url = self.base.clone();
+        if self.login.is_some() {
+            // It is one or the other. Fails for addresses that can have none.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        }
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{path}/{tail}"));
         url
     }
 
     fn send(&self, kind: &str, request: impl Fn() -> RequestBuilder) -> Result<Response, GitError> {
-        let request = || request().header("Git-Protocol", "version=2");
+        let request = || {
+            let request = request().header("Git-Protocol", "version=2");
+            match &self.login {
+                Some(login) => request.header(AUTHORIZATION, login),
+                None => request,
+            }
+        };
         let response = self.runtime.block_on(send(self.cancel, request))?;
         if response.status() != StatusCode::OK {
             return Err(HttpError::Status(response.status()).into());
@@ -61,6 +74,8 @@ impl Http<'_> {
             // What the old address had, one of the same kind can have.
             let _ = base.set_username(self.base.username());
             let _ = base.set_password(self.base.password());
+        } else {
+            self.login = None;
         }
         self.base = base;
     }

@@ -95,9 +95,16 @@ pub enum InputError {
         /// What is wrong.
         source: AddressError,
     },
-    /// The address of a context names the commit that must come.
-    #[error("{0:?}: a context is not checked against a commit")]
-    GitChecksum(String),
+    /// The address of a context names the commit that must come, and another came.
+    #[error("{address} is at the commit {found}, and not at {expected}")]
+    OtherCommit {
+        /// The repository's, without a password.
+        address: String,
+        /// As much of the commit as was given.
+        expected: String,
+        /// The commit.
+        found: String,
+    },
     /// Something could not be fetched.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -157,7 +164,7 @@ impl InputError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::StdinTwice | Self::TwoDockerfiles | Self::Address { .. } | Self::GitChecksum(_)
+            Self::StdinTwice | Self::TwoDockerfiles | Self::Address { .. }
         )
     }
 
@@ -197,7 +204,9 @@ impl InputError {
             }
             Self::Terminal => Some("redirect standard input from a file or a pipe".into()),
             Self::NoImage { .. } => Some("mkimg images lists those that are there".into()),
-            Self::GitChecksum(_) => Some("name the commit as the reference: URL#COMMIT".into()),
+            Self::OtherCommit { .. } => Some(
+                "name the commit itself as the reference: ?ref=COMMIT, or &fetch-by-commit".into(),
+            ),
             Self::Remote(error) => error.hint(),
             Self::Archive { source, .. } => match source.as_ref() {
                 ImportError::Compression(_) => Some("give it as gzip, zstd or plain tar".into()),

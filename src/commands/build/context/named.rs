@@ -150,7 +150,7 @@ impl NamedArg {
             What::Place(text) => text,
         };
         let path = match address(text)? {
-            Some(Place::Git(source)) => reader.remote.git(&source, reader.cancel)?.path,
+            Some(Place::Git(repository)) => repository.check_out(reader)?.checkout.path,
             // As docker has it: the file as it is, whether it is an archive or not.
             Some(Place::Http(url)) => {
                 let fetched = reader.remote.http(&url, &mut |_, _| {}, reader.cancel)?;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use builder::address::Address;
 use builder::remote::GitSource;
 use image_format::nearest::nearest;
+use remote::client::shown;
+use remote::git::Dated;
 
-use super::{InputError, STDIN, archive};
+use super::{InputError, Reader, STDIN, archive};
 
 /// Hosts that docker knows without `https://`.
 const KNOWN_HOSTS: [&str; 1] = ["github.com/"];
@@ -23,9 +25,34 @@ pub(super) enum Place {
     /// On standard input.
     Stdin,
     /// In a git repository.
-    Git(GitSource),
+    Git(Repository),
     /// At an address.
     Http(String),
+}
+
+/// A git repository, and the commit that it must be at.
+#[derive(Debug)]
+pub(super) struct Repository {
+    source: GitSource,
+    /// The beginning of the commit.
+    checksum: Option<String>,
+}
+
+impl Repository {
+    /// Fetches it.
+    pub(super) fn check_out(&self, reader: &Reader<'_>) -> Result<Dated, InputError> {
+        let dated = reader.remote.dated(&self.source, reader.cancel)?;
+        match &self.checksum {
+            Some(expected) if !dated.checkout.commit.starts_with(expected) => {
+                Err(InputError::OtherCommit {
+                    address: shown(&self.source.url),
+                    expected: expected.clone(),
+                    found: dated.checkout.commit,
+                })
+            }
+            _ => Ok(dated),
+        }
+    }
 }
 
 impl Place {
@@ -69,22 +96,22 @@ pub(super) fn address(text: &str) -> Result<Option<Place>, InputError> {
         None => return Ok(None),
         // Such a host has repositories, whatever they are called.
         Some(Address::Http { url, .. }) if known => {
-            let (url, fragment) = url.split_once('#').unwrap_or((&url, ""));
-            return address(&format!(
-                "https://{}.git#{fragment}",
-                &url["https://".len()..]
-            ));
+            let end = url.find(['?', '#']).unwrap_or(url.len());
+            let (url, wanted) = url.split_at(end);
+            return address(&format!("{url}.git{wanted}"));
         }
         Some(Address::Http { url, .. }) => Place::Http(url),
         Some(Address::Git {
             source,
             keep_git_dir,
-            checksum: None,
-        }) => Place::Git(GitSource {
-            keep_git_dir: keep_git_dir.unwrap_or(false),
-            ..source
+            checksum,
+        }) => Place::Git(Repository {
+            source: GitSource {
+                keep_git_dir: keep_git_dir.unwrap_or(false),
+                ..source
+            },
+            checksum: checksum.map(|checksum| checksum.to_ascii_lowercase()),
         }),
-        Some(Address::Git { .. }) => return Err(InputError::GitChecksum(text.to_owned())),
     }))
 }
 
