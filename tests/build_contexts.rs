@@ -87,10 +87,11 @@ fn images_come_from_the_store_and_from_layouts() {
             assert_eq!(built(&env, dockerfile, &[context]), [file], "{context}");
         }
         let fails = |context: &str, code| {
-            let args = ["build", "--build-context", context, "c"];
+            let args = ["build", "--offline", "--build-context", context, "c"];
             env.mkimg(args).exits(code)
         };
-        fails("x=docker-image://elsewhere/absent:9", 1).says(["elsewhere/absent:9", "mkimg load"]);
+        fails("x=docker-image://elsewhere/absent:9", 1)
+            .says(["elsewhere/absent:9", "mkimg images"]);
         fails("x=oci-layout://layout:9", 1).says(["\"9\"", "one:1", "two:latest"]);
         fails("x=oci-layout://c", 1).says(["image layout c"]);
         fails("x=nowhere", 1).says(["nowhere", "not a directory"]);

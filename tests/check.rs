@@ -200,7 +200,7 @@ fn a_build_whose_warnings_are_errors_does_nothing() {
 #[test]
 fn a_build_that_fails_has_warned_before() {
     let env = env("FROM scratch as base\nFROM nowhere\n");
-    env.mkimg(["build", "c"])
+    env.mkimg(["build", "--offline", "c"])
         .exits(1)
         .says(["warning[FromAsCasing]", "no image \"nowhere\""]);
     env.write("c/Dockerfile", "FROM scratch as base\nFROM $nothing\n");

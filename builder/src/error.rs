@@ -228,7 +228,6 @@ impl BuildError {
             }),
             Self::Pull {
                 nearest: Some(name),
-                source: RemoteError::NoImage { .. },
                 ..
             } => Some(format!("did you mean {name:?}, which is in the store?")),
             Self::Pull { source, .. } => source.hint(),

@@ -1,6 +1,7 @@
 //! `mkimg pull`, and the pulling of what other commands need.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use builder::cancel::Cancel;
 use builder::plan::parse_platform;
@@ -15,6 +16,7 @@ use image_format::snapshot::{self, LayerSource, Snapshotter};
 use remote::Network;
 use remote::pull::{Layers, Pull, PullError, Pulled};
 use remote::registry::Settings;
+use remote::settings::UserSettings;
 
 use crate::cli::Globals;
 use crate::error::Error;
@@ -200,14 +202,10 @@ pub fn rest(
     let way = network.way();
     let rest = way.layers(store, layers, Some(snapshotter), &hear, &cancel);
     display.finish();
-    rest.map_err(failed)
-}
-
-fn failed(source: RemoteError) -> Error {
-    Error::Pull {
+    rest.map_err(|source| Error::Pull {
         source,
         nearest: None,
-    }
+    })
 }
 
 /// Reads the name of a platform.

@@ -99,7 +99,7 @@ pub fn run(args: RunArgs, globals: &Globals) -> Result<ExitCode, Error> {
     // It starts while the container is made.
     let stage = Stage::start(options.network != NetworkMode::Host)?;
     let store = globals.open_store()?;
-    let (container, spec, signals) = create(store, &image_name, (&asks, globals), &options)?;
+    let (container, spec, signals) = create(store, &image_name, &asks, &options)?;
     for port in options.ports.iter().filter(|port| port.chosen) {
         diagnostic::note(&format!("published {port}"));
     }
@@ -166,7 +166,7 @@ fn create(
     let image = pull::needed(&store, image_name, asks)?;
     let snapshotter = snapshot::detect(&store, None)?;
     let layers = LayerSource::of_image(&image);
-    pull::rest(&store, &layers, &*snapshotter, asks, globals)?;
+    pull::rest(&store, &layers, &*snapshotter, asks)?;
     snapshotter.ensure(&layers)?;
     // From here on a signal is for the container, and ends nothing half-way.
     let signals = Signals::block(options.window.is_some())?;
