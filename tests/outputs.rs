@@ -166,7 +166,6 @@ fn what_cannot_be_written_is_refused_before_the_build() {
         (&["--annotation", "index:k=v"], "--annotation"),
         (&["--label", "=v"], "--label"),
         (&["--push"], "--push"),
-        (&["--pull"], "--pull"),
         (
             &["--no-cache", "--no-cache-filter", "0"],
             "--no-cache-filter",
