@@ -3,10 +3,12 @@
 //! The image has the tools to list itself: in a container of mkimg's, and in the trees that others unpacked.
 #![allow(clippy::unwrap_used)]
 
+mod servers;
 mod support;
 
 use std::path::Path;
 
+use servers::registry::Registry;
 use support::{Env, Ran, User, run};
 
 /// One line an entry, but for what containers mount something on: kind, mode, owner, time, device, content or
@@ -196,6 +198,31 @@ fn others_unpack_what_mkimg_built() {
     env.mkimg(["save", "-o", "saved.tar", "odd"]).success();
     podman(&env, &["load", "-i", "saved.tar"]);
     same(&ours, &podman_listed(&env, "odd"), "podman");
+}
+
+#[test]
+fn others_pull_what_mkimg_pushed() {
+    if !is_root() {
+        return;
+    }
+    let registry = Registry::start();
+    let env = with_context(User::Own);
+    env.mkimg(["build", "-t", "odd", "context"]).success();
+    let ours = listed(&env, "odd");
+    for compression in ["gzip", "zstd"] {
+        let name = format!("{}/odd:{compression}", registry.host());
+        env.mkimg(["tag", "odd", &name]).success();
+        env.mkimg(["push", "--compression", compression, &name])
+            .success();
+        podman(&env, &["pull", "--tls-verify=false", &name]);
+        same(&ours, &podman_listed(&env, &name), "podman");
+    }
+    let name = format!("docker://{}/odd:gzip", registry.host());
+    let mut copy = env.program("skopeo");
+    copy.args(["--insecure-policy", "copy", "--src-tls-verify=false", &name])
+        .arg("oci:pulled:odd");
+    run(&mut copy).success();
+    same(&ours, &umoci(&env, "pulled:odd", "bundle3"), "umoci");
 }
 
 #[test]

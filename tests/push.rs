@@ -537,7 +537,7 @@ fn a_build_pushes_what_it_made_once_it_is_in_the_store() {
     let env = with_image(User::Own, "first");
     env.mkimg(["build", "--push", "context"])
         .exits(2)
-        .says(["no name", "-t "]);
+        .says(["without a name", "-t "]);
     env.mkimg([
         "build",
         "--push",
