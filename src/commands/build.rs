@@ -185,7 +185,7 @@ pub fn run(args: &BuildArgs, globals: &Globals) -> Result<ExitCode, Error> {
         store.set_supplier(network.way().clone());
     }
     let pusher = Pusher {
-        network,
+        network: reached,
         quiet: args.quiet,
     };
     match pusher.check(&store, &outputs.pushes, &cancel) {
