@@ -56,7 +56,7 @@ pub enum BuildError {
         /// Where it is named.
         span: Span,
         /// Why.
-        source: RemoteError,
+        source: Box<RemoteError>,
     },
     /// An image that a stage needs cannot be used.
     #[error("cannot use the image {name:?}")]
@@ -171,7 +171,7 @@ impl BuildError {
             source => Self::Pull {
                 nearest: None,
                 span,
-                source,
+                source: Box::new(source),
             },
         }
     }

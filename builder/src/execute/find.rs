@@ -97,7 +97,7 @@ impl<'a> Finder<'a> {
             let alias = alias.map_err(|source| BuildError::Pull {
                 nearest: None,
                 span,
-                source,
+                source: Box::new(source),
             })?;
             if let Some(alias) = alias {
                 here = store.resolve_for(&alias, platform);
@@ -137,7 +137,7 @@ impl<'a> Finder<'a> {
                     _ => None,
                 }),
                 span,
-                source,
+                source: Box::new(source),
             },
         })
     }
