@@ -109,7 +109,7 @@ pub enum Error {
         /// Its name.
         name: String,
         /// Why not.
-        source: PushError,
+        source: Box<PushError>,
         /// Whether it was built for that just now, and is in the store.
         built: bool,
     },

@@ -235,7 +235,7 @@ pub fn part(pushed: &Pushed) -> Option<String> {
 pub fn failed(name: &Reference, source: PushError) -> Error {
     Error::Push {
         name: name.familiar(),
-        source,
+        source: Box::new(source),
         built: false,
     }
 }

@@ -73,7 +73,7 @@ fn known(error: &Error) -> Option<String> {
             source,
             built,
         } => {
-            let hint = match source {
+            let hint = match source.as_ref() {
                 PushError::Store(error) => store(error),
                 error => error.hint(),
             };

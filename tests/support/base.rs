@@ -9,9 +9,12 @@ pub fn busybox() -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, mode) in [
         ("bin", 0o755),
+        ("dev", 0o755),
         ("etc", 0o755),
         ("home", 0o755),
+        ("proc", 0o755),
         ("root", 0o700),
+        ("sys", 0o755),
         ("tmp", 0o1777),
         ("usr", 0o755),
         ("usr/bin", 0o755),

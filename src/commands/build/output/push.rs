@@ -91,7 +91,7 @@ fn failed(name: &Reference, source: PushError, built: bool) -> Error {
         PushError::Cancelled => WriteError::Cancelled.into(),
         source => Error::Push {
             name: name.familiar(),
-            source,
+            source: Box::new(source),
             built,
         },
     }
