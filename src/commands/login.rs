@@ -24,7 +24,7 @@ const LONGEST: u64 = 1 << 20;
 /// Flags of `mkimg login`.
 #[derive(Args)]
 pub struct LoginArgs {
-    /// The registry, or with --authfile a part of it: HOST[:PORT][/NAMESPACE…] [default: docker.io]
+    /// The registry, HOST or HOST:PORT, or with --authfile a part of it, HOST/NAMESPACE [default: docker.io]
     #[arg(
         value_name = "SERVER",
         default_value = "docker.io",

@@ -27,7 +27,7 @@ use crate::registries::RegistryArgs;
 /// Flags of `mkimg pull`.
 #[derive(Args)]
 pub struct PullArgs {
-    /// Images: NAME[:TAG][@DIGEST]; without a registry docker.io's
+    /// Images: NAME, NAME:TAG or NAME@DIGEST; without a registry docker.io's
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// All tags of the repository

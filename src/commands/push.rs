@@ -27,7 +27,7 @@ const MOST_ZSTD: i32 = 19;
 /// Flags of `mkimg push`.
 #[derive(Args)]
 pub struct PushArgs {
-    /// Names of images, which say where they go: [HOST[:PORT]/]NAME[:TAG], without a host docker.io's
+    /// Names of images, which say where they go: HOST:PORT/NAME:TAG, without a host docker.io's
     #[arg(required = true, value_name = "NAME[:TAG]")]
     names: Vec<String>,
     /// Push all tags that the store has of a repository
