@@ -58,7 +58,7 @@ fn exit_codes_are_the_programs_own_or_dockers() {
         run(&["busybox", "/bin/nope"]).exits(127);
         run(&["busybox", "/etc/passwd"]).exits(126);
         run(&["busybox", "/etc"]).exits(126);
-        let image = run(&["busybos"]).exits(125);
+        let image = run(&["--pull", "never", "busybos"]).exits(125);
         assert!(image.err().contains("did you mean"), "{image:?}");
         run(&["--nope", "busybox"]).exits(125);
         run(&["-w", "here", "busybox", "true"]).exits(125);
