@@ -22,11 +22,11 @@ use crate::layout::Store;
 
 /// What is below the first layer: overlayfs needs something there.
 const EMPTY: &str = "empty";
-/// What is below all layers where something is mounted: the files that every sandbox mounts on,
+/// What is below all layers where something is mounted: the places that every sandbox mounts on,
 /// so that they need not be made in each upper directory, and removed again. No layer takes them
 /// for its own, and where a layer hides them, they are made.
 const PLACES: &str = "places";
-const PLACE_DIRS: [&str; 1] = ["etc"];
+const PLACE_DIRS: [&str; 4] = ["dev", "etc", "proc", "sys"];
 const PLACE_FILES: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
 const UPPER: &str = "upper";
 const WORK: &str = "work";

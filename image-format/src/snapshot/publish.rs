@@ -27,10 +27,10 @@ pub(super) fn once(
         .open(&lock_path)
         .map_err(io_error("open", &lock_path))?;
     lock.lock().map_err(io_error("lock", &lock_path))?;
-    if path.exists() {
-        return Ok(());
+    // It may have come since it was looked for, and its lock have gone.
+    if !path.exists() {
+        make()?;
     }
-    make()?;
     // Whoever waits for it finds the snapshot. Should two ever make it, the first one's stays.
     let _ = fs::remove_file(&lock_path);
     Ok(())

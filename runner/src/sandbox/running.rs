@@ -193,8 +193,7 @@ impl Running {
     }
 
     /// What was made inside the root file system only for something to be mounted on it, parents
-    /// before children, absolute inside the root: it belongs in no layer. (`/dev`, `/proc` and
-    /// `/sys` do: a root has them after its first command, as with docker.)
+    /// before children, absolute inside the root: it belongs in no layer.
     pub fn created_targets(&self) -> &[PathBuf] {
         &self.created
     }

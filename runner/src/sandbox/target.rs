@@ -59,8 +59,7 @@ impl Targets {
         }
     }
 
-    /// A directory right below the root, which must not be a symbolic link. Where it is missing it
-    /// is made for good: docker's layers have it too.
+    /// A directory right below the root, which must not be a symbolic link.
     pub fn top(&mut self, name: &str) -> Result<OwnedFd, Failure> {
         let open = || {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -71,6 +70,7 @@ impl Targets {
             Err(Errno::NOENT) => {
                 rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o755))
                     .during_at(Step::Target, &path)?;
+                self.created.push(path.clone());
                 open()
             }
             opened => opened,
