@@ -1,5 +1,6 @@
 //! What a build tells while it runs, for people: the only place that draws. All of it goes to standard error.
 
+mod bars;
 mod blobs;
 mod drawn;
 mod layers;

@@ -14,6 +14,7 @@
 pub mod auth_file;
 pub mod certificates;
 mod error;
+mod file;
 pub mod helper;
 mod key;
 mod login;

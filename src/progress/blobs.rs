@@ -1,67 +1,18 @@
-//! The blobs of an image while they go: bars on a terminal, docker's lines elsewhere.
-
-use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+//! The blobs of an image while they go, in docker's words.
 
 use image_format::descriptor::Descriptor;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use remote::push::{Arrival, Pushing};
 
-/// The digits of a digest that are shown.
-const SHORT: usize = 12;
+use super::bars::{Bars, bar, short};
 
-/// Shows one image after the other on standard error.
-pub enum Pushes {
-    /// With bars.
-    Drawn(MultiProgress, Mutex<Going>),
-    /// In lines.
-    Plain(Mutex<Going>),
-    /// Not at all.
-    Nothing,
-}
+/// Shows the blobs of one image after the other.
+pub type Pushes = Bars<Going>;
 
 impl Pushes {
-    /// Bars on a terminal, else lines.
-    pub fn new(quiet: bool) -> Self {
-        match std::io::stderr().is_terminal() {
-            _ if quiet => Self::Nothing,
-            true => Self::Drawn(MultiProgress::new(), Mutex::default()),
-            false => Self::Plain(Mutex::default()),
-        }
-    }
-
-    /// Prints a line.
-    pub fn note(&self, text: &str) {
-        let text = crate::output::plain(text);
-        // What a terminal that is gone does not take, nobody sees.
-        let write = || writeln!(std::io::stderr().lock(), "{text}");
-        match self {
-            // Not by the library's own means, which fill it with blanks in place of ending it.
-            Self::Drawn(multi, _) => drop(multi.suspend(write)),
-            Self::Plain(_) => drop(write()),
-            Self::Nothing => {}
-        }
-    }
-
     /// Takes an event.
     pub fn hear(&self, what: Pushing<'_>) {
-        let (going, multi) = match self {
-            Self::Drawn(multi, going) => (going, Some(multi)),
-            Self::Plain(going) => (going, None),
-            Self::Nothing => return,
-        };
-        let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = going.hear(what, multi) {
-            self.note(&line);
-        }
-    }
-
-    /// Removes what is drawn.
-    pub fn finish(&self) {
-        if let Self::Drawn(multi, going) = self {
-            *going.lock().unwrap_or_else(PoisonError::into_inner) = Going::default();
-            let _ = multi.clear();
-        }
+        self.tell(|going, multi| going.hear(what, multi));
     }
 }
 
@@ -111,19 +62,14 @@ impl Going {
 impl Blob {
     fn new(descriptor: &Descriptor) -> Self {
         Self {
-            short: descriptor.digest.hex()[..SHORT].to_owned(),
+            short: short(descriptor),
             size: descriptor.size,
             bar: None,
         }
     }
 
     fn draw(&mut self, multi: &MultiProgress, word: &'static str, bytes: u64, of: u64) {
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = multi.add(ProgressBar::new(of));
-            bar.set_style(style());
-            bar.set_prefix(self.short.clone());
-            bar
-        });
+        let bar = self.bar.get_or_insert_with(|| bar(multi, &self.short, of));
         if bar.message() != word {
             // Sending has a rate and a rest of its own.
             bar.reset();
@@ -132,13 +78,6 @@ impl Blob {
         }
         bar.set_position(bytes);
     }
-}
-
-fn style() -> ProgressStyle {
-    let template = "{prefix}: {msg} [{bar:20}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ")
 }
 
 #[cfg(test)]

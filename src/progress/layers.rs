@@ -1,72 +1,19 @@
-//! The layers of an image while they come: bars on a terminal, docker's lines elsewhere.
-
-use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+//! The layers of an image while they come, in docker's words.
 
 use builder::remote::Pulling;
 use image_format::descriptor::Descriptor;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 
-/// The digits of a digest that are shown.
-const SHORT: usize = 12;
+use super::bars::{Bars, bar, short};
 
-/// Shows one image after the other on standard error.
-pub enum Pulls {
-    /// With bars.
-    Drawn(MultiProgress, Mutex<Coming>),
-    /// In lines.
-    Plain(Mutex<Coming>),
-    /// Not at all.
-    Nothing,
-}
+/// Shows the layers of one image after the other.
+pub type Pulls = Bars<Coming>;
 
 impl Pulls {
-    /// Bars on a terminal, else lines.
-    pub fn new(quiet: bool) -> Self {
-        match std::io::stderr().is_terminal() {
-            _ if quiet => Self::Nothing,
-            true => Self::Drawn(MultiProgress::new(), Mutex::default()),
-            false => Self::Plain(Mutex::default()),
-        }
-    }
-
-    /// Prints a line.
-    pub fn note(&self, text: &str) {
-        let text = crate::output::plain(text);
-        match self {
-            Self::Drawn(multi, _) => print(multi, &text),
-            // Nobody is left to hear that standard error is closed.
-            Self::Plain(_) => drop(writeln!(std::io::stderr().lock(), "{text}")),
-            Self::Nothing => {}
-        }
-    }
-
     /// Takes an event.
     pub fn hear(&self, what: Pulling<'_>) {
-        let (coming, multi) = match self {
-            Self::Drawn(multi, coming) => (coming, Some(multi)),
-            Self::Plain(coming) => (coming, None),
-            Self::Nothing => return,
-        };
-        let mut coming = coming.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = coming.hear(what, multi) {
-            self.note(&line);
-        }
+        self.tell(|coming, multi| coming.hear(what, multi));
     }
-
-    /// Removes what is drawn.
-    pub fn finish(&self) {
-        if let Self::Drawn(multi, coming) = self {
-            *coming.lock().unwrap_or_else(PoisonError::into_inner) = Coming::default();
-            let _ = multi.clear();
-        }
-    }
-}
-
-/// A line above the bars. Not by the library's own means, which fill it with blanks in place of ending it.
-fn print(multi: &MultiProgress, line: &str) {
-    // What a terminal that is gone does not take, nobody sees.
-    let _ = multi.suspend(|| writeln!(std::io::stderr().lock(), "{line}"));
 }
 
 /// The layers of one image.
@@ -109,7 +56,7 @@ impl Coming {
 impl Layer {
     fn new(descriptor: &Descriptor) -> Self {
         Self {
-            short: descriptor.digest.hex()[..SHORT].to_owned(),
+            short: short(descriptor),
             size: descriptor.size,
             state: State::Waiting,
             bar: None,
@@ -123,9 +70,7 @@ impl Layer {
                 let begins = self.state == State::Waiting;
                 self.state = State::Coming;
                 if begins && let Some(multi) = multi {
-                    let bar = multi.add(ProgressBar::new(self.size));
-                    bar.set_style(style());
-                    bar.set_prefix(self.short.clone());
+                    let bar = bar(multi, &self.short, self.size);
                     bar.set_message("Downloading");
                     self.bar = Some(bar);
                 }
@@ -153,13 +98,6 @@ impl Layer {
             Pulling::Layers(_) => false,
         }
     }
-}
-
-fn style() -> ProgressStyle {
-    let template = "{prefix}: {msg} [{bar:20}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ")
 }
 
 #[cfg(test)]

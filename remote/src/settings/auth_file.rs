@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::error::SettingsError;
-use super::key;
+use super::{file, key};
 use crate::registry::credentials::{Credentials, Secret};
 
-/// Files with logins are a few KiB.
-const LARGEST: u64 = 4 << 20;
 /// Base64 as others write it, with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -291,33 +289,8 @@ fn replace(path: &Path, dir: &Path, file: &Map<String, Value>) -> io::Result<()>
 
 /// What a file has; `None` when it is not there or empty.
 fn text(path: &Path) -> Result<Option<Vec<u8>>, SettingsError> {
-    let failed = |source| SettingsError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let mut text = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > LARGEST {
-        return Err(SettingsError::TooLarge {
-            path: path.to_owned(),
-            limit: LARGEST,
-        });
-    }
-    Ok(Some(text).filter(|text| !text.trim_ascii().is_empty()))
+    let text = file::read(path)?;
+    Ok(text.filter(|text| !text.trim_ascii().is_empty()))
 }
 
 /// The words of the parser would tell what stands in the file.

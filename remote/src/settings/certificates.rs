@@ -11,6 +11,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::SettingsError;
+use super::file::is_absent;
 use crate::registry::endpoint::{ClientCertificate, Tls};
 
 /// Why a certificate or key cannot be used.
@@ -92,14 +93,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, SettingsError> {
     };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::PermissionDenied
-            ) =>
-        {
+        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(Vec::new());
         }
         Err(error) => return Err(failed(error)),

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use image_format::reference::{Reference, ReferenceError};
 
 use super::error::SettingsError;
+use super::file::is_absent;
 use super::places::RegistriesPlaces;
 use super::toml::TomlError;
 use crate::registry::Access;
@@ -267,14 +268,7 @@ fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, SettingsError> {
     };
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
     let mut paths = Vec::new();

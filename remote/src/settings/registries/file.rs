@@ -1,20 +1,16 @@
 //! One file, read and checked.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use image_format::reference::Reference;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::toml;
+use super::super::{file, toml};
 use super::{RegistriesError, SettingsError};
 use crate::registry::endpoint::Serves;
-
-/// Such files are a few KiB.
-const LARGEST: u64 = 4 << 20;
 
 /// What one file says.
 #[derive(Debug, Default)]
@@ -88,32 +84,13 @@ struct WrittenMirror {
 impl ConfFile {
     /// Reads a file; `None` when it is not there.
     pub fn read(path: &Path) -> Result<Option<Self>, SettingsError> {
-        let failed = |source| SettingsError::Read {
+        let Some(content) = file::read(path)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8(content).map_err(|error| SettingsError::Read {
             path: path.to_owned(),
-            source,
-        };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let mut text = String::new();
-        file.take(LARGEST + 1)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
-        if text.len() as u64 > LARGEST {
-            return Err(SettingsError::TooLarge {
-                path: path.to_owned(),
-                limit: LARGEST,
-            });
-        }
+            source: io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
         let parsed = Self::parse(&text, path);
         parsed
             .map(Some)
