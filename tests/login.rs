@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -238,6 +239,41 @@ get)
 *) exit 3 ;;
 esac
 "#;
+
+/// As where root's podman has made `/run/containers` for itself.
+#[test]
+fn a_place_of_logins_that_only_root_may_look_into_holds_nobody_up() {
+    if !support::is_root() {
+        return;
+    }
+    let registry = Registry::configured(basic_auth);
+    for user in User::all() {
+        let env = Env::new(*user);
+        let name = format!("{}/app:1", registry.host());
+        env.import_files(&name, &[("file", "x")]);
+        let runtime = env.path("runtime");
+        let logins = runtime.join("containers");
+        fs::create_dir_all(&logins).unwrap();
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let push = || {
+            run(env
+                .command(["push", &name])
+                .env("XDG_RUNTIME_DIR", &runtime))
+        };
+        mode(&runtime, 0o700);
+        push().exits(1).says(["wants a login"]);
+        // One that is there, and may not be read, may be the user's.
+        mode(&runtime, 0o755);
+        fs::write(logins.join("auth.json"), "{}").unwrap();
+        mode(&logins.join("auth.json"), 0o600);
+        match user {
+            User::Own => push().exits(1).says(["wants a login"]),
+            _ => push().exits(1).says(["cannot read", "auth.json"]),
+        };
+    }
+}
 
 #[test]
 fn a_program_keeps_the_login_where_one_is_named() {

@@ -23,6 +23,7 @@ pub mod registries;
 mod toml;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -120,7 +121,8 @@ impl UserSettings {
     fn auth_files(&self) -> impl Iterator<Item = &Path> {
         let places = &self.places;
         let chosen = places.auth_file.iter();
-        let others = places.docker_config.iter().chain(&places.auth_files);
+        let podmans = places.auth_files.iter().filter(|path| is_in_sight(path));
+        let others = places.docker_config.iter().chain(podmans);
         let others = others.filter(|_| places.auth_file.is_none());
         chosen.chain(others).map(|path| path.as_path())
     }
@@ -229,6 +231,13 @@ impl From<SettingsError> for RegistryError {
     fn from(error: SettingsError) -> Self {
         Self::Settings(Box::new(error))
     }
+}
+
+/// Whether this user may look into the file's directory: `/run/containers` is root's alone where its podman
+/// made it first, and what is in there is nobody else's.
+fn is_in_sight(path: &Path) -> bool {
+    let status = path.symlink_metadata();
+    !status.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
