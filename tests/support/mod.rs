@@ -164,6 +164,8 @@ impl Env {
             )
             .env("HOME", self.path("home"))
             .env("TMPDIR", self.path("tmp"))
+            // else the machine's, which is root's alone where root's podman made it first
+            .env("XDG_RUNTIME_DIR", self.path("home"))
             .env("LC_ALL", "C.UTF-8")
             .current_dir(&self.dir)
             .stdin(Stdio::null());
